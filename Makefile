@@ -1,0 +1,69 @@
+# What a checkout can do. `make` alone lists it.
+# Only cargo is needed, but for `interop` and `bench`, which use the peers they find installed.
+
+CARGO   = cargo
+PREFIX  = /usr/local
+DESTDIR =
+
+# Where cargo puts what it builds, also when the caller has moved it.
+TARGET  = $${CARGO_TARGET_DIR:-target}
+BINARY  = $(TARGET)/release/threadbare
+
+.PHONY: help build run demo check test model interop bench load micro size install clean
+
+help:
+	@echo 'make build    the release binary'
+	@echo 'make run      the demo: three built-in backends and the balancer before them'
+	@echo 'make test     every test that needs only Rust'
+	@echo 'make check    format, lints, documentation, tests and models: what a commit must pass'
+	@echo 'make model    the models of the threads, every interleaving of them (loom)'
+	@echo 'make interop  tests with real peers: nginx, HAProxy, Go, Python, curl, wrk'
+	@echo 'make bench    load and micro benches; see bench/README.md'
+	@echo 'make size     size of the release binary and its resident memory when idle'
+	@echo 'make install  into $$(DESTDIR)$$(PREFIX)/bin, $(DESTDIR)$(PREFIX)/bin as it stands'
+	@echo 'make clean    removes what was built'
+
+build:
+	$(CARGO) build --release
+
+run: demo
+
+demo: build
+	"$(BINARY)" demo --listen 127.0.0.1:8080
+
+test:
+	$(CARGO) test --lib --bins --test it --test tidy --test model
+	$(CARGO) test --doc
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	$(MAKE) test
+	$(MAKE) model
+
+# A target folder of its own: the flag would otherwise rebuild everything at each change of sides.
+model:
+	CARGO_TARGET_DIR="$(TARGET)/loom" RUSTFLAGS="--cfg loom" $(CARGO) test --release --test model
+
+# One after the other, so that no peer's load is another's noise; uncaptured, so that skips show.
+interop:
+	$(CARGO) test --release --test interop -- --nocapture --test-threads=1
+
+bench: load micro
+
+load: build
+	bench/load.sh
+
+micro:
+	$(CARGO) bench --bench micro
+
+size: build
+	@bench/size.sh "$(BINARY)"
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/threadbare"
+
+clean:
+	$(CARGO) clean

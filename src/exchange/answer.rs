@@ -1,0 +1,289 @@
+//! The head of a backend's answer on its way to the client: checked, framed, rewritten.
+
+use std::io::Write as _;
+
+use crate::exchange::fields::{self, Length};
+use crate::intake::check::parse_length;
+use crate::intake::fields::list;
+use crate::intake::{ClientRequest, Version};
+
+/// Field lines taken from a backend's answer at most, the same as ureq's limit.
+const MAX_RESPONSE_FIELDS: usize = 128;
+
+/// How the content of an answer goes to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none (HEAD, 204, 304).
+    Empty,
+    /// With the length that the head announced.
+    Sized(u64),
+    /// In chunks.
+    Chunked,
+    /// Up to the end of the connection: for HTTP/1.0 clients, when no length is known.
+    UntilClose,
+}
+
+/// What [`write_backend_head`] found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The status.
+    pub status: u16,
+    /// How to send the content.
+    pub framing: Framing,
+    /// Whether the client's connection can serve another request.
+    pub keep_alive: bool,
+}
+
+/// Writes the client's head for a backend's answer; an error says why that is a bad one.
+pub fn write_backend_head(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    request: &ClientRequest,
+    keep_alive: bool,
+) -> Result<Plan, &'static str> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX_RESPONSE_FIELDS];
+    let mut parsed = httparse::Response::new(&mut lines);
+    if !matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
+        return Err("its head is malformed");
+    }
+    let status = parsed.code.unwrap_or_default();
+    if status == 101 {
+        return Err("it switched protocols and nobody asked it to");
+    }
+    let lines = parsed
+        .headers
+        .iter()
+        .map(|line| (line.name.as_bytes(), line.value));
+    let length = content_length(lines.clone())?;
+    let framing = match length {
+        _ if request.is_head() || matches!(status, 204 | 304) => Framing::Empty,
+        Some(length) => Framing::Sized(length),
+        None if request.version == Version::Http11 => Framing::Chunked,
+        None => Framing::UntilClose,
+    };
+    let announced = match framing {
+        Framing::Sized(length) => Length::Sized(length),
+        Framing::Chunked => Length::Chunked,
+        Framing::Empty | Framing::UntilClose => Length::Unannounced,
+    };
+    let keep_alive = keep_alive && framing != Framing::UntilClose;
+    let reason = parsed.reason.unwrap_or_default();
+    write!(out, "HTTP/1.1 {status:03} {reason}\r\n").expect("a Vec takes any bytes");
+    let kept_length = framing == Framing::Empty && status != 204;
+    fields::write_response_fields(out, lines, announced, kept_length);
+    write_connection(out, request, keep_alive);
+    out.extend_from_slice(b"\r\n");
+    Ok(Plan {
+        status,
+        framing,
+        keep_alive,
+    })
+}
+
+/// The length that the backend announced. Two that differ, or one beside a transfer-coding, can
+/// be read in two ways (RFC 9112 §6.3), and a transfer-coding other than chunked not at all.
+fn content_length<'a>(
+    mut lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> Result<Option<u64>, &'static str> {
+    let all = |name: &'static str| {
+        let lines = lines
+            .clone()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+        lines.flat_map(|(_, value)| list(value))
+    };
+    let mut codings = all("transfer-encoding").peekable();
+    let is_coded = codings.peek().is_some();
+    if !codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err("it uses a transfer-coding other than chunked");
+    }
+    let mut lengths = all("content-length").map(parse_length);
+    let Some(length) = lengths.next() else {
+        let is_there = lines.any(|(n, _)| n.eq_ignore_ascii_case(b"content-length"));
+        return if is_there {
+            Err("its Content-Length is empty")
+        } else {
+            Ok(None)
+        };
+    };
+    let length = length.ok_or("its Content-Length is not a number")?;
+    if lengths.any(|other| other != Some(length)) {
+        return Err("it has differing Content-Lengths");
+    }
+    if is_coded {
+        return Err("it has both Content-Length and Transfer-Encoding");
+    }
+    Ok(Some(length))
+}
+
+/// Persistence is said where it is not the version's default (RFC 9112 §9.3).
+pub fn write_connection(out: &mut Vec<u8>, request: &ClientRequest, keep_alive: bool) {
+    match (request.version, keep_alive) {
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::ContentFraming;
+    use crate::intake::fields::Fields;
+
+    fn request(method: &str, version: Version) -> ClientRequest {
+        ClientRequest {
+            method: method.to_owned(),
+            target: b"/".to_vec(),
+            version,
+            fields: Fields::default(),
+            host: None,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: true,
+            address: None,
+        }
+    }
+
+    fn head(method: &str, version: Version, answer: &str) -> Result<(Plan, String), &'static str> {
+        let answer = answer.replace('\n', "\r\n") + "\r\n\r\n";
+        let mut out = Vec::new();
+        let plan =
+            write_backend_head(&mut out, answer.as_bytes(), &request(method, version), true)?;
+        Ok((plan, String::from_utf8_lossy(&out).replace('\r', "")))
+    }
+
+    #[test]
+    fn framing_follows_method_status_length_and_version() {
+        use Framing::{Chunked, Empty, Sized, UntilClose};
+        use Version::{Http10, Http11};
+        let cases = [
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 200 OK\nContent-Length: 5",
+                Sized(5),
+                true,
+            ),
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 200 OK\nContent-Length: 5, 5",
+                Sized(5),
+                true,
+            ),
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 200 OK\nTransfer-Encoding: chunked",
+                Chunked,
+                true,
+            ),
+            ("GET", Http11, "HTTP/1.0 200 OK", Chunked, true),
+            (
+                "GET",
+                Http10,
+                "HTTP/1.1 200 OK\nTransfer-Encoding: chunked",
+                UntilClose,
+                false,
+            ),
+            (
+                "GET",
+                Http10,
+                "HTTP/1.1 200 OK\nContent-Length: 5",
+                Sized(5),
+                true,
+            ),
+            (
+                "HEAD",
+                Http11,
+                "HTTP/1.1 200 OK\nContent-Length: 5",
+                Empty,
+                true,
+            ),
+            ("HEAD", Http10, "HTTP/1.1 200 OK", Empty, true),
+            ("GET", Http11, "HTTP/1.1 204 No Content", Empty, true),
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 304 Not Modified\nContent-Length: 5",
+                Empty,
+                true,
+            ),
+        ];
+        for (method, version, answer, framing, keep_alive) in cases {
+            let (plan, _) = head(method, version, answer).expect(answer);
+            assert_eq!(
+                (plan.framing, plan.keep_alive),
+                (framing, keep_alive),
+                "{method} {answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn heads_are_passed_on_with_status_reason_and_fields() {
+        use Version::{Http10, Http11};
+        let cases = [
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 299 Odd One\nx-A: 1\nContent-Length: 0",
+                "HTTP/1.1 299 Odd One\nx-A: 1\nContent-Length: 0\n\n",
+            ),
+            (
+                "GET",
+                Http11,
+                "HTTP/1.0 599 \nA: b",
+                "HTTP/1.1 599 \nA: b\nTransfer-Encoding: chunked\n\n",
+            ),
+            (
+                "GET",
+                Http10,
+                "HTTP/1.1 200 OK\nA: b",
+                "HTTP/1.1 200 OK\nA: b\n\n",
+            ),
+            (
+                "GET",
+                Http10,
+                "HTTP/1.1 200 OK\nContent-Length: 1",
+                "HTTP/1.1 200 OK\nContent-Length: 1\nConnection: keep-alive\n\n",
+            ),
+            (
+                "HEAD",
+                Http11,
+                "HTTP/1.1 200 OK\nContent-Length: 9",
+                "HTTP/1.1 200 OK\nContent-Length: 9\n\n",
+            ),
+            (
+                "GET",
+                Http11,
+                "HTTP/1.1 204 No Content\nContent-Length: 0",
+                "HTTP/1.1 204 No Content\n\n",
+            ),
+        ];
+        for (method, version, answer, wanted) in cases {
+            assert_eq!(
+                head(method, version, answer).expect(answer).1,
+                wanted,
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_that_contradict_themselves_are_bad() {
+        let cases = [
+            "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6",
+            "HTTP/1.1 200 OK\nContent-Length: 5, 6",
+            "HTTP/1.1 200 OK\nContent-Length: 5\nTransfer-Encoding: chunked",
+            "HTTP/1.1 200 OK\nContent-Length: +5",
+            "HTTP/1.1 200 OK\nContent-Length:",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked",
+            "HTTP/1.1 101 Switching Protocols\nUpgrade: x",
+            "HTTP/2 200",
+        ];
+        for answer in cases {
+            assert!(head("GET", Version::Http11, answer).is_err(), "{answer}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Gives ureq its connections: an idle one of the backend's if it is still open, else a new one.
+
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
+
+use crate::exchange::Timeouts;
+use crate::exchange::buffers::WireBuffers;
+use crate::exchange::desk::{Desk, Source};
+use crate::exchange::transport::{TICK, Wire};
+use crate::pool::{Backend, dial};
+
+/// ureq asks for a resolver; the addresses are the pool's business.
+#[derive(Debug)]
+pub struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// Gives ureq a connection to the backend of the attempt.
+pub struct WireConnector {
+    pub desk: Arc<Desk>,
+    pub timeouts: Timeouts,
+}
+
+impl fmt::Debug for WireConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WireConnector")
+    }
+}
+
+impl Connector for WireConnector {
+    type Out = Wire;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let (backend, source) = self.desk.with(|attempt| {
+            let backend = attempt
+                .backend
+                .clone()
+                .expect("the worker sets it before each attempt");
+            (backend, std::mem::take(&mut attempt.source))
+        });
+        let is_early = matches!(source, Source::Early(_));
+        let idle = if matches!(source, Source::Any) {
+            take_open(&backend)
+        } else {
+            None
+        };
+        let is_reused = idle.is_some();
+        let stream = match (idle, source) {
+            (Some(stream), _) | (None, Source::Early(stream)) => stream,
+            (None, _) => self.open(&backend)?,
+        };
+        let buffers = self.desk.with(|attempt| {
+            // An early answer comes on the connection that the attempt already has.
+            attempt.is_reused = is_reused || (is_early && attempt.is_reused);
+            attempt.buffers.take()
+        });
+        let buffers = buffers.unwrap_or_else(|| WireBuffers::new(Arc::clone(&self.desk)));
+        let desk = Arc::clone(&self.desk);
+        let idle_timeout = self.timeouts.idle;
+        Ok(Some(Wire::new(
+            stream,
+            backend,
+            desk,
+            buffers,
+            !is_early,
+            idle_timeout,
+        )))
+    }
+}
+
+impl WireConnector {
+    /// Connects to the first address that takes it. Each gets an even part of the time left.
+    fn open(&self, backend: &Backend) -> io::Result<TcpStream> {
+        let deadline = Instant::now() + self.timeouts.connect;
+        let addresses = backend.addresses();
+        let mut last_error = io::Error::other("its name has no address yet");
+        for (i, &address) in addresses.iter().enumerate() {
+            let n_left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
+            let left = deadline.saturating_duration_since(Instant::now()) / n_left;
+            match dial::connect_one(address, left.max(Duration::from_millis(1))) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    stream.set_write_timeout(Some(self.timeouts.idle))?;
+                    let tick = TICK.min(self.timeouts.idle).min(self.timeouts.response);
+                    stream.set_read_timeout(Some(tick))?;
+                    return Ok(stream);
+                }
+                Err(error) => last_error = error,
+            }
+        }
+        Err(last_error)
+    }
+}
+
+/// An idle connection that is still open: with nothing to read, and no end of it.
+fn take_open(backend: &Backend) -> Option<TcpStream> {
+    while let Some(stream) = backend.take_idle() {
+        if matches!(peek(&stream), Err(Errno::AGAIN)) {
+            return Some(stream);
+        }
+    }
+    None
+}
+
+/// Looks whether something can be read, without waiting and without reading it.
+pub fn peek(stream: &TcpStream) -> Result<usize, Errno> {
+    rustix::net::recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(_, n)| n)
+}

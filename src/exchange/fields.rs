@@ -1,0 +1,320 @@
+//! Rewrites field lines from one hop to the next: what ends here, what is added, what stays.
+//!
+//! Pure, and byte for byte: names keep their case, values their bytes, lines their order.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use crate::intake::ClientRequest;
+use crate::intake::fields::list;
+
+/// How a message's content is announced to the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Not at all: no content, or it ends with the connection.
+    Unannounced,
+    /// Content-Length.
+    Sized(u64),
+    /// Transfer-Encoding: chunked.
+    Chunked,
+}
+
+/// Whether a field is for this connection alone (RFC 9110 §7.6.1), whatever Connection says.
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    if match name.len() {
+        2 => is("te"),
+        7 => is("upgrade") || is("trailer"),
+        10 => is("connection") || is("keep-alive"),
+        17 => is("transfer-encoding"),
+        _ => false,
+    } {
+        true
+    } else {
+        {
+            name.get(..6)
+                .is_some_and(|p| p.eq_ignore_ascii_case(b"proxy-"))
+        }
+    }
+}
+
+/// What the Connection lines name, which ends here too.
+///
+/// Host and Content-Length can't be named away: without them the message would mean something
+/// else to the next hop.
+fn named_by_connection<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<&'a [u8]> {
+    lines
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
+        .flat_map(|(_, value)| list(value))
+        .filter(|option| {
+            !option.eq_ignore_ascii_case(b"host") && !option.eq_ignore_ascii_case(b"content-length")
+        })
+        .collect()
+}
+
+/// Calls `keep` with each line that goes on to the next hop.
+fn for_each_end_to_end<'a>(
+    lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    mut keep: impl FnMut(&'a [u8], &'a [u8]),
+) {
+    let named = named_by_connection(lines.clone());
+    for (name, value) in lines {
+        let is_named = named.iter().any(|option| option.eq_ignore_ascii_case(name));
+        if !is_named && !is_hop_by_hop(name) {
+            keep(name, value);
+        }
+    }
+}
+
+/// Writes one field line.
+pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(out: &mut Vec<u8>, length: Length) {
+    match length {
+        Length::Unannounced => {}
+        Length::Sized(n) => {
+            write!(out, "Content-Length: {n}\r\n").expect("a Vec takes any bytes");
+        }
+        Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+}
+
+/// Fields of the client that never reach a backend as they are: replaced by our own, or answered
+/// by us. `Forwarded` says the same as the X-Forwarded fields and could be forged as easily.
+fn is_ours(name: &[u8]) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    match name.len() {
+        6 => is("expect"),
+        9 => is("forwarded"),
+        15 => is("x-forwarded-for"),
+        16 => is("x-forwarded-host"),
+        17 => is("x-forwarded-proto"),
+        _ => false,
+    }
+}
+
+/// Writes the fields of a backend's request, with the empty line behind them.
+///
+/// `authority` is the backend's own, for clients that sent no Host (HTTP/1.0).
+pub fn write_request_fields(
+    out: &mut Vec<u8>,
+    request: &ClientRequest,
+    length: Length,
+    authority: &str,
+) {
+    let host = request.host.as_deref();
+    if request.fields.all("Host").next().is_none() {
+        write_line(out, b"Host", host.unwrap_or(authority.as_bytes()));
+    }
+    let mut length_left = Some(length);
+    for_each_end_to_end(request.fields.iter(), |name, value| {
+        if name.eq_ignore_ascii_case(b"host") {
+            write_line(out, name, host.unwrap_or(value));
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            write_length(out, length_left.take().unwrap_or(Length::Unannounced));
+        } else if !is_ours(name) {
+            write_line(out, name, value);
+        }
+    });
+    write_length(out, length_left.unwrap_or(Length::Unannounced));
+    if let Some(address) = request.address {
+        write!(out, "X-Forwarded-For: {}\r\n", canonical(address)).expect("a Vec takes any bytes");
+    }
+    out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    if let Some(host) = host {
+        write_line(out, b"X-Forwarded-Host", host);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// An IPv4 client on an IPv6 socket is an IPv4 client.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// Writes the fields of the client's answer that come from the backend, without the empty line:
+/// the caller adds Connection.
+///
+/// A length is written where the backend had its own; `kept_length` is for answers without
+/// content whose Content-Length tells what a GET would get (HEAD, 304).
+pub fn write_response_fields<'a>(
+    out: &mut Vec<u8>,
+    lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    length: Length,
+    kept_length: bool,
+) {
+    let mut length_left = Some(length);
+    for_each_end_to_end(lines, |name, value| {
+        if !name.eq_ignore_ascii_case(b"content-length") {
+            write_line(out, name, value);
+        } else if let Some(length) = length_left.take() {
+            if kept_length {
+                write_line(out, name, value);
+            } else {
+                write_length(out, length);
+            }
+        }
+    });
+    write_length(out, length_left.unwrap_or(Length::Unannounced));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::fields::Fields;
+    use crate::intake::{ContentFraming, Version};
+
+    fn request(lines: &[(&str, &str)]) -> ClientRequest {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        let host = fields.all("Host").next().map(<[u8]>::to_vec);
+        ClientRequest {
+            method: "GET".to_owned(),
+            target: b"/".to_vec(),
+            version: Version::Http11,
+            fields,
+            host,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: true,
+            address: Some("::ffff:192.0.2.1".parse().expect("an address")),
+        }
+    }
+
+    fn forwarded(lines: &[(&str, &str)], length: Length) -> String {
+        let mut out = Vec::new();
+        write_request_fields(&mut out, &request(lines), length, "backend:81");
+        String::from_utf8(out).expect("the lines are text")
+    }
+
+    const ADDED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\
+                         X-Forwarded-Host: a\r\n\r\n";
+
+    #[test]
+    fn end_to_end_fields_pass_with_case_order_and_repetition() {
+        let text = forwarded(
+            &[
+                ("x-B", "1"),
+                ("HOST", "a"),
+                ("Cookie", "c=1"),
+                ("X-b", ""),
+                ("Cookie", "d=2"),
+            ],
+            Length::Unannounced,
+        );
+        let kept = "x-B: 1\r\nHOST: a\r\nCookie: c=1\r\nX-b: \r\nCookie: d=2\r\n";
+        assert_eq!(text, format!("{kept}{ADDED}"));
+    }
+
+    #[test]
+    fn connection_fields_and_what_they_name_end_here() {
+        let text = forwarded(
+            &[
+                ("Host", "a"),
+                ("Connection", "close, X-One"),
+                ("connection", "x-two,,Host"),
+                ("X-One", "1"),
+                ("x-TWO", "2"),
+                ("X-Three", "3"),
+                ("Keep-Alive", "timeout=5"),
+                ("TE", "trailers"),
+                ("Trailer", "X"),
+                ("Upgrade", "h2c"),
+                ("Proxy-Connection", "x"),
+                ("Proxy-Authorization", "secret"),
+                ("Transfer-Encoding", "chunked"),
+            ],
+            Length::Chunked,
+        );
+        let kept = "Host: a\r\nX-Three: 3\r\nTransfer-Encoding: chunked\r\n";
+        assert_eq!(text, format!("{kept}{ADDED}"));
+    }
+
+    #[test]
+    fn what_a_client_claims_about_itself_is_replaced() {
+        let text = forwarded(
+            &[
+                ("X-Forwarded-For", "203.0.113.9"),
+                ("Host", "a"),
+                ("x-forwarded-proto", "https"),
+                ("X-FORWARDED-HOST", "b"),
+                ("Forwarded", "for=1"),
+                ("Expect", "100-continue"),
+                ("X-Forwarded-Port", "1"),
+            ],
+            Length::Unannounced,
+        );
+        assert_eq!(text, format!("Host: a\r\nX-Forwarded-Port: 1\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn a_length_stands_once_where_it_stood_before() {
+        let lines = [
+            ("Host", "a"),
+            ("Content-Length", "5"),
+            ("X", "1"),
+            ("content-length", "5"),
+        ];
+        let text = forwarded(&lines, Length::Sized(5));
+        assert_eq!(
+            text,
+            format!("Host: a\r\nContent-Length: 5\r\nX: 1\r\n{ADDED}")
+        );
+        // Content that came chunked and is held in memory goes on with its length.
+        let text = forwarded(
+            &[("Host", "a"), ("Transfer-Encoding", "chunked")],
+            Length::Sized(7),
+        );
+        assert_eq!(text, format!("Host: a\r\nContent-Length: 7\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn a_client_without_host_gets_the_backends() {
+        let text = forwarded(&[("X", "1")], Length::Unannounced);
+        let added = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n\r\n";
+        assert_eq!(text, format!("Host: backend:81\r\nX: 1\r\n{added}"));
+    }
+
+    #[test]
+    fn response_fields_lose_the_hop_and_get_one_length() {
+        let write = |lines: &[(&str, &str)], length, kept| {
+            let mut out = Vec::new();
+            let lines = lines.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+            write_response_fields(&mut out, lines, length, kept);
+            String::from_utf8(out).expect("the lines are text")
+        };
+        let lines = [
+            ("Set-Cookie", "a"),
+            ("Connection", "X-Hop"),
+            ("X-Hop", "1"),
+            ("Set-Cookie", "b"),
+            ("Content-Length", "9"),
+            ("Proxy-Status", "x"),
+            ("content-length", "9"),
+            ("Via", "1.1 x"),
+        ];
+        assert_eq!(
+            write(&lines, Length::Sized(9), false),
+            "Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 9\r\nVia: 1.1 x\r\n"
+        );
+        assert_eq!(
+            write(&[("Content-Length", "9")], Length::Unannounced, true),
+            "Content-Length: 9\r\n"
+        );
+        assert_eq!(
+            write(&[("Content-Length", "9")], Length::Unannounced, false),
+            ""
+        );
+        assert_eq!(
+            write(&[], Length::Chunked, false),
+            "Transfer-Encoding: chunked\r\n"
+        );
+    }
+}

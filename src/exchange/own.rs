@@ -1,0 +1,119 @@
+//! Answers that are ours: a refusal, or that no backend could answer.
+
+use std::time::SystemTime;
+
+use crate::exchange::answer::write_connection;
+use crate::intake::ClientRequest;
+
+/// An answer that is ours: a refusal, or that no backend could answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAnswer {
+    /// The status.
+    pub status: u16,
+    /// One sentence for the client.
+    pub reason: String,
+    /// Seconds after which trying again may help; goes with 503.
+    pub retry_after: Option<u64>,
+}
+
+impl OwnAnswer {
+    /// The queue moves fast: trying again in a second may help.
+    pub fn refused_by_queue(reason: &str) -> OwnAnswer {
+        OwnAnswer {
+            status: 503,
+            reason: reason.to_owned(),
+            retry_after: Some(1),
+        }
+    }
+}
+
+/// Writes one of our own answers, content included.
+pub fn write_own(out: &mut Vec<u8>, own: &OwnAnswer, request: &ClientRequest, keep_alive: bool) {
+    let phrase = phrase(own.status);
+    let content = format!("{} {phrase}: {}\n", own.status, own.reason);
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let mut line = |text: String| {
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    line(format!("HTTP/1.1 {} {phrase}", own.status));
+    line(format!("Date: {date}"));
+    line("Content-Type: text/plain; charset=utf-8".to_owned());
+    line(format!("Content-Length: {}", content.len()));
+    if let Some(seconds) = own.retry_after {
+        line(format!("Retry-After: {seconds}"));
+    }
+    if own.status == 405 {
+        // RFC 9110 §15.5.6 wants the methods that would do; an empty list means none here.
+        line("Allow: ".to_owned());
+    }
+    write_connection(out, request, keep_alive);
+    out.extend_from_slice(b"\r\n");
+    if !request.is_head() {
+        out.extend_from_slice(content.as_bytes());
+    }
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::fields::Fields;
+    use crate::intake::{ContentFraming, Version};
+
+    fn request(method: &str, version: Version) -> ClientRequest {
+        ClientRequest {
+            method: method.to_owned(),
+            target: b"/".to_vec(),
+            version,
+            fields: Fields::default(),
+            host: None,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: true,
+            address: None,
+        }
+    }
+
+    #[test]
+    fn our_own_answers_are_complete_and_have_no_content_for_head() {
+        let own = OwnAnswer {
+            status: 503,
+            reason: "no one".to_owned(),
+            retry_after: Some(7),
+        };
+        for (method, ends_with) in [
+            ("GET", "\r\n\r\n503 Service Unavailable: no one\n"),
+            ("HEAD", "\r\n\r\n"),
+        ] {
+            let mut out = Vec::new();
+            write_own(&mut out, &own, &request(method, Version::Http11), false);
+            let text = String::from_utf8(out).expect("it is text");
+            assert!(
+                text.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: "),
+                "{text}"
+            );
+            assert!(
+                text.contains("\r\nContent-Length: 32\r\nRetry-After: 7\r\nConnection: close\r\n")
+            );
+            assert!(text.ends_with(ends_with), "{text}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! ureq's way to a backend: connects, keeps connections, and sends our head in place of its own.
+//!
+//! ureq drives an exchange (framing, timeouts, what may be reused) through its `Transport` trait.
+//! Behind that trait, three things are ours: idle connections belong to the [`Backend`], not to
+//! ureq's pool; the bytes of the head are written by [`fields`](crate::exchange::fields), so that
+//! a target or a field is never changed on the way; and what happened on the wire is noted for
+//! the retry rule.
+//!
+//! All of this runs on the worker's own thread, inside its call of ureq.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
+
+use crate::exchange::buffers::WireBuffers;
+use crate::exchange::connect::peek;
+use crate::exchange::desk::{Desk, Phase};
+use crate::intake::{Found, Peer};
+use crate::pool::Backend;
+
+/// A read gives up after this, and what else may have happened is looked at. Shorter where a
+/// timeout is.
+pub const TICK: Duration = Duration::from_millis(500);
+
+/// One connection to a backend, while ureq uses it.
+pub struct Wire {
+    /// None once it was put aside as early.
+    stream: Option<TcpStream>,
+    backend: Arc<Backend>,
+    desk: Arc<Desk>,
+    buffers: WireBuffers,
+    head_is_sent: bool,
+    /// False when only the answer is read: the request is on its way already.
+    sends: bool,
+    /// ureq found the exchange complete, and the connection good for another.
+    may_be_kept: bool,
+    /// What is known of the client's socket: looked for by the first long wait.
+    client: Option<Found>,
+    idle_timeout: Duration,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire to {}", self.backend.url)
+    }
+}
+
+impl Wire {
+    /// Takes a connection into use. `sends` is false when the request is on its way already, and
+    /// only the answer is read.
+    pub fn new(
+        stream: TcpStream,
+        backend: Arc<Backend>,
+        desk: Arc<Desk>,
+        buffers: WireBuffers,
+        sends: bool,
+        idle_timeout: Duration,
+    ) -> Wire {
+        Wire {
+            stream: Some(stream),
+            backend,
+            desk,
+            buffers,
+            head_is_sent: false,
+            sends,
+            may_be_kept: false,
+            client: None,
+            idle_timeout,
+        }
+    }
+
+    fn stream(&self) -> io::Result<&TcpStream> {
+        self.stream
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Sends the head and the first piece of content in one call, or a further piece.
+    fn send(&mut self, amount: usize) -> io::Result<()> {
+        // ureq's first output is its own idea of the head. Ours takes its place.
+        if !self.head_is_sent {
+            self.head_is_sent = true;
+            let has_content = self.desk.with(|attempt| {
+                attempt.phase = Phase::Sending;
+                attempt.has_content
+            });
+            if has_content {
+                return Ok(());
+            }
+            let head = self.desk.with(|attempt| std::mem::take(&mut attempt.head));
+            let sent = write_all(self.stream()?, &head, &[]);
+            self.desk.with(|attempt| attempt.head = head);
+            return sent;
+        }
+        let head = self.desk.with(|attempt| {
+            attempt.has_content.then(|| {
+                attempt.has_content = false;
+                std::mem::take(&mut attempt.head)
+            })
+        });
+        let stream = self.stream()?;
+        let Some(head) = head else {
+            // A backend that answers, or ends, before it has all of the content wants no more.
+            return match peek(stream) {
+                Err(Errno::AGAIN) => write_all(stream, &[], self.buffers.output_part(amount)),
+                Err(error) => Err(error.into()),
+                Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            };
+        };
+        let sent = write_all(stream, &head, self.buffers.output_part(amount));
+        // Where that was not all of it, the rest is streamed, and the backend watched meanwhile.
+        let is_streamed = self.desk.with(|attempt| attempt.is_streamed);
+        let uploading = if is_streamed {
+            stream.try_clone().ok()
+        } else {
+            None
+        };
+        self.desk.with(|attempt| {
+            attempt.head = head;
+            attempt.uploading = uploading;
+        });
+        sent
+    }
+
+    /// Reads what comes, for as long as `limit`, or once the answer has begun, the idle timeout.
+    ///
+    /// The socket gives up after a [`TICK`]; only waits longer than that cost more than the read.
+    fn wait_for_input(&mut self, limit: Option<Duration>) -> io::Result<usize> {
+        let phase = self.desk.with(|attempt| attempt.phase);
+        let limit = if phase == Phase::Answered {
+            Some(self.idle_timeout)
+        } else {
+            limit
+        };
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let Some(mut stream) = self.stream.as_ref() else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            match stream.read(self.buffers.input_append_buf()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.be_patient(deadline)?;
+                }
+                Err(error)
+                    if phase == Phase::Answered
+                        && error.kind() == io::ErrorKind::ConnectionReset =>
+                {
+                    // ureq takes a reset for a proper end where the end of the connection is the
+                    // end of the content. It is not.
+                    return Err(io::Error::other("connection reset by peer"));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits for the backend, and for a client that goes away meanwhile.
+    fn be_patient(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if self.client.is_none() {
+            let peer = self.desk.with(|attempt| attempt.peer);
+            self.client = Some(peer.map_or(Found::Unknown, Peer::find));
+        }
+        let stream = self.stream()?;
+        let client = match &self.client {
+            Some(Found::Here(client)) => Some(client),
+            Some(Found::Gone) => return Err(self.client_went_away()),
+            Some(Found::Unknown) | None => None,
+        };
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut fds = vec![PollFd::new(stream, PollFlags::IN)];
+        // No event is asked for: an error or a hang-up is told anyway. A client that has only said
+        // all it had to say (a FIN) still waits for its answer.
+        fds.extend(client.map(|client| PollFd::new(client, PollFlags::empty())));
+        let left = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match rustix::event::poll(&mut fds, left.as_ref()) {
+            Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(_)
+                if fds
+                    .get(1)
+                    .is_some_and(|client| !client.revents().is_empty()) =>
+            {
+                Err(self.client_went_away())
+            }
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn client_went_away(&self) -> io::Error {
+        self.desk.with(|attempt| attempt.client_is_gone = true);
+        io::Error::other("the client went away")
+    }
+}
+
+/// Writes both parts, in as few calls as the socket takes.
+fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Result<()> {
+    let mut parts = [IoSlice::new(head), IoSlice::new(content)];
+    let mut left = &mut parts[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match stream.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        if !self.sends {
+            return Ok(());
+        }
+        if let Err(error) = self.send(amount) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                // Its answer may be here all the same: whoever closes early has said why.
+                let stream = self.stream.take();
+                self.desk.with(|attempt| attempt.early = stream);
+            }
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.desk.with(|attempt| {
+            if attempt.phase == Phase::Sending {
+                attempt.phase = Phase::Waiting;
+            }
+        });
+        let limit = (!timeout.after.is_not_happening()).then_some(*timeout.after);
+        match self.wait_for_input(limit) {
+            Ok(n) => {
+                self.buffers.input_appended(n);
+                Ok(n > 0)
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                Err(ureq::Error::Timeout(timeout.reason))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// ureq asks this once, when an exchange is complete and it would put the connection into its
+    /// pool, which holds none and drops it: our own keeps it then.
+    fn is_open(&mut self) -> bool {
+        self.may_be_kept = self.sends;
+        true
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let buffers = std::mem::replace(
+            &mut self.buffers,
+            WireBuffers::empty(Arc::clone(&self.desk)),
+        );
+        self.desk
+            .with(|attempt| attempt.buffers = Some(buffers.cleared()));
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        if self.may_be_kept {
+            self.backend.keep_idle(stream, Instant::now());
+        } else {
+            self.desk.with(|attempt| {
+                if std::mem::take(&mut attempt.is_early) {
+                    attempt.early = Some(stream);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Streams content to a backend, and notices a backend that answers before it has all of it.
+//!
+//! Without this, a worker would wait for a client that pauses in mid-content while the answer it
+//! pauses for is already here (RFC 9112 §9.3: a server may answer early, and close).
+
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::exchange::content::ContentReader;
+use crate::exchange::desk::Desk;
+use crate::intake::{Found, Peer};
+
+/// The content of one attempt, as ureq reads it.
+pub struct Upload<'a> {
+    reader: ContentReader<'a>,
+    desk: &'a Desk,
+    idle_timeout: Duration,
+    /// The sockets of client and backend, once they were looked for; none inside: no such luck.
+    sockets: Option<Sockets>,
+}
+
+enum Sockets {
+    Both {
+        client: TcpStream,
+        backend: TcpStream,
+    },
+    Unknown,
+}
+
+impl<'a> Upload<'a> {
+    pub fn new(reader: ContentReader<'a>, desk: &'a Desk, idle_timeout: Duration) -> Upload<'a> {
+        Upload {
+            reader,
+            desk,
+            idle_timeout,
+            sockets: None,
+        }
+    }
+
+    /// Waits until the client has sent more; an error when the backend has an answer first.
+    fn wait(&mut self) -> io::Result<()> {
+        let find = || {
+            let client = self.reader.peer().map_or(Found::Unknown, Peer::find);
+            let backend = self.desk.with(|attempt| attempt.uploading.take());
+            match (client, backend) {
+                (Found::Here(client), Some(backend)) => Sockets::Both { client, backend },
+                _ => Sockets::Unknown,
+            }
+        };
+        let Sockets::Both { client, backend } = self.sockets.get_or_insert_with(find) else {
+            return Ok(());
+        };
+        let mut fds = [
+            PollFd::new(client, PollFlags::IN),
+            PollFd::new(backend, PollFlags::IN),
+        ];
+        let limit = Timespec {
+            tv_sec: i64::try_from(self.idle_timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: self.idle_timeout.subsec_nanos().into(),
+        };
+        match rustix::event::poll(&mut fds, Some(&limit)) {
+            Ok(0) => {
+                self.reader.note_stall();
+                Err(io::ErrorKind::TimedOut.into())
+            }
+            Ok(_) if !fds[1].revents().is_empty() => {
+                self.desk.with(|attempt| attempt.is_early = true);
+                Err(io::Error::other(
+                    "it answered before it had all of the content",
+                ))
+            }
+            // Interrupted: the read that follows waits as well.
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Read for Upload<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reader.is_mid_stream() {
+            self.wait()?;
+        }
+        self.reader.read(buffer)
+    }
+}

@@ -1,0 +1,181 @@
+//! The strict check of a request's head: what is ambiguous, malformed or too large goes no
+//! further (RFC 9112, and RFC 9110 §7.2 for Host).
+//!
+//! Pure. Both listeners call it, after they parsed the head and before the request is queued.
+
+mod framing;
+mod target;
+
+use crate::intake::fields::{is_token, is_value, list};
+use crate::intake::{ClientRequest, Refusal, Version};
+
+pub use self::framing::parse_length;
+pub use self::target::MAX_TARGET;
+
+use self::framing::check_framing;
+use self::target::{check_host, check_target};
+
+/// All names and values together, bytes. More: 431.
+pub const MAX_FIELDS_BYTES: usize = 32 * 1024;
+/// Number of field lines. More: 431.
+pub const MAX_FIELDS: usize = 100;
+
+/// Checks the head, and sets host, framing, expectation, persistence and the target's form.
+pub fn check(request: &mut ClientRequest) -> Result<(), Refusal> {
+    check_method(request)?;
+    check_fields(request)?;
+    request.host = check_host(request)?;
+    check_target(request)?;
+    request.framing = check_framing(request)?;
+    request.expects_continue = check_expect(request)?;
+    request.keep_alive = wants_keep_alive(request);
+    Ok(())
+}
+
+fn refuse<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status, reason })
+}
+
+fn check_method(request: &ClientRequest) -> Result<(), Refusal> {
+    if !is_token(request.method.as_bytes()) {
+        return refuse(400, "the method is not a token");
+    }
+    if request.method == "CONNECT" {
+        return refuse(405, "CONNECT is for forward proxies, and this is a gateway");
+    }
+    Ok(())
+}
+
+fn check_fields(request: &ClientRequest) -> Result<(), Refusal> {
+    if request.fields.len() > MAX_FIELDS {
+        return refuse(431, "more than 100 fields");
+    }
+    if request.fields.n_bytes() > MAX_FIELDS_BYTES {
+        return refuse(431, "the fields are longer than 32 KiB");
+    }
+    for (name, value) in request.fields.iter() {
+        if !is_token(name) {
+            return refuse(400, "a field name is not a token");
+        }
+        if !is_value(value) {
+            return refuse(400, "a field value has a control byte");
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110 §10.1.1: the only expectation there is, and only in HTTP/1.1.
+fn check_expect(request: &ClientRequest) -> Result<bool, Refusal> {
+    let mut expectations = request.fields.all("Expect").flat_map(list).peekable();
+    let expects_continue = expectations.peek().is_some();
+    if !expectations.all(|e| e.eq_ignore_ascii_case(b"100-continue")) {
+        return refuse(417, "an expectation other than 100-continue");
+    }
+    Ok(expects_continue && request.version == Version::Http11)
+}
+
+/// RFC 9112 §9.3.
+fn wants_keep_alive(request: &ClientRequest) -> bool {
+    let has = |option: &[u8]| {
+        let mut options = request.fields.all("Connection").flat_map(list);
+        options.any(|o| o.eq_ignore_ascii_case(option))
+    };
+    match request.version {
+        Version::Http11 => !has(b"close"),
+        Version::Http10 => has(b"keep-alive") && !has(b"close"),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::intake::ContentFraming;
+    use crate::intake::fields::Fields;
+
+    pub fn request(version: Version, method: &str, target: &str, lines: &[&str]) -> ClientRequest {
+        let mut fields = Fields::default();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        ClientRequest {
+            method: method.to_owned(),
+            target: target.as_bytes().to_vec(),
+            version,
+            fields,
+            host: None,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: false,
+            address: None,
+        }
+    }
+
+    pub fn status(version: Version, method: &str, target: &str, lines: &[&str]) -> u16 {
+        match check(&mut request(version, method, target, lines)) {
+            Ok(()) => 200,
+            Err(refusal) => refusal.status,
+        }
+    }
+
+    #[test]
+    fn sizes_are_taken_at_the_limit_and_refused_above_it() {
+        let lines = |n: usize, value: usize| {
+            let value = "v".repeat(value);
+            let mut lines = vec!["Host: a".to_owned()];
+            lines.extend((1..n).map(|_| format!("n: {value}")));
+            lines
+        };
+        let status_of = |lines: &[String]| {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            status(Version::Http11, "GET", "/", &lines)
+        };
+        assert_eq!(status_of(&lines(MAX_FIELDS, 1)), 200);
+        assert_eq!(status_of(&lines(MAX_FIELDS + 1, 1)), 431);
+        let value = MAX_FIELDS_BYTES - "Host".len() - "a".len() - "n".len();
+        assert_eq!(status_of(&lines(2, value)), 200);
+        assert_eq!(status_of(&lines(2, value + 1)), 431);
+    }
+
+    #[test]
+    fn names_values_and_expectations_are_checked() {
+        let cases = [
+            (200, "X: a\tb"),
+            (200, "X: \u{e9}"),
+            (400, "X: a\nb"),
+            (400, "X: a\0"),
+            (400, "X Y: a"),
+            (400, ": a"),
+            (400, "X(: a"),
+            (200, "Expect: 100-Continue"),
+            (417, "Expect: 200-ok"),
+            (417, "Expect: 100-continue, x"),
+        ];
+        for (wanted, line) in cases {
+            assert_eq!(
+                status(Version::Http11, "GET", "/", &["Host: a", line]),
+                wanted,
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn persistence_follows_version_and_connection() {
+        let cases = [
+            (Version::Http11, "", true),
+            (Version::Http11, "close", false),
+            (Version::Http11, "Keep-Alive, Close", false),
+            (Version::Http11, "xclose", true),
+            (Version::Http10, "", false),
+            (Version::Http10, "keep-alive", true),
+            (Version::Http10, "keep-alive, close", false),
+        ];
+        for (version, value, wanted) in cases {
+            let connection = format!("Connection: {value}");
+            let mut request = request(version, "GET", "/", &["Host: a", &connection]);
+            check(&mut request).expect("a good request");
+            assert_eq!(request.keep_alive, wanted, "{version:?} {value}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Host and target of a request: exactly one host, and a target in one of the standard's forms.
+
+use crate::intake::check::refuse;
+use crate::intake::{ClientRequest, Refusal, Version};
+
+/// Longest target, bytes. Longer: 414.
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and one that names a host.
+pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut hosts = request.fields.all("Host");
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return refuse(400, "more than one Host");
+    }
+    match host {
+        None if request.version == Version::Http11 => refuse(400, "Host is missing"),
+        None => Ok(None),
+        Some(host) if !is_authority(host) => refuse(400, "Host is not a host"),
+        Some(host) => Ok(Some(host.to_vec())),
+    }
+}
+
+/// Letters of `host [":" port]` (RFC 3986): wide enough for names with underscores, too narrow for
+/// anything that another parser could take for a path, a list, user information or a second line.
+fn is_authority(host: &[u8]) -> bool {
+    let is_host_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(b);
+    host.iter().all(is_host_byte)
+}
+
+/// RFC 9112 §3.2: origin-form, `*` for OPTIONS, and absolute-form, which is made origin-form.
+pub fn check_target(request: &mut ClientRequest) -> Result<(), Refusal> {
+    let target = &request.target;
+    if target.len() > MAX_TARGET {
+        return refuse(414, "the target is longer than 8 KiB");
+    }
+    if target.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
+        return refuse(400, "the target has a blank, a control byte or a fragment");
+    }
+    match target.first() {
+        Some(b'/') => Ok(()),
+        Some(b'*') if target.len() == 1 && request.method == "OPTIONS" => Ok(()),
+        _ => split_absolute_form(request),
+    }
+}
+
+fn split_absolute_form(request: &mut ClientRequest) -> Result<(), Refusal> {
+    let malformed = || refuse(400, "the target is in none of the forms of RFC 9112");
+    let target = &request.target;
+    let after_scheme = |scheme: &str| {
+        let (head, tail) = target.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(tail)
+    };
+    let Some(rest) = after_scheme("http://").or_else(|| after_scheme("https://")) else {
+        return malformed();
+    };
+    let split = rest
+        .iter()
+        .position(|b| b"/?".contains(b))
+        .unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(split);
+    if authority.is_empty() || !is_authority(authority) {
+        return malformed();
+    }
+    let host = authority.to_vec();
+    // RFC 9112 §3.2.4: a server-wide OPTIONS in absolute-form has no path; else the path is "/".
+    let origin = match path.first() {
+        None if request.method == "OPTIONS" => b"*".to_vec(),
+        None => b"/".to_vec(),
+        Some(b'?') => [b"/", path].concat(),
+        Some(_) => path.to_vec(),
+    };
+    request.host = Some(host);
+    request.target = origin;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::check::check;
+    use crate::intake::check::tests::{request, status};
+
+    #[test]
+    fn hosts_are_one_and_a_host() {
+        let cases: [(u16, &[&str]); 12] = [
+            (200, &["Host: a"]),
+            (200, &["host: a_b.c:80"]),
+            (200, &["Host: [::1]:80"]),
+            (200, &["Host"]),
+            (400, &[]),
+            (400, &["Host: a", "Host: a"]),
+            (400, &["Host: a b"]),
+            (400, &["Host: a, b"]),
+            (400, &["Host: a/b"]),
+            (400, &["Host: u@a"]),
+            (400, &["Host: \u{e9}"]),
+            (400, &["Host: a?b"]),
+        ];
+        for (wanted, lines) in cases {
+            assert_eq!(
+                status(Version::Http11, "GET", "/", lines),
+                wanted,
+                "{lines:?}"
+            );
+        }
+        assert_eq!(status(Version::Http10, "GET", "/", &[]), 200);
+    }
+
+    #[test]
+    fn targets_have_the_forms_of_the_standard() {
+        let long = "/".repeat(MAX_TARGET + 1);
+        let cases = [
+            (200, "GET", "/"),
+            (200, "GET", "/a%2Fb/../c?x=%20&y=;"),
+            (200, "GET", "/<>\"`{}|^\\"),
+            (200, "OPTIONS", "*"),
+            (200, "GET", "HTTP://a"),
+            (200, "GET", "https://a:1/b"),
+            (200, "GET", &long[1..]),
+            (414, "GET", &long),
+            (400, "GET", "*"),
+            (400, "GET", ""),
+            (400, "GET", "?"),
+            (400, "GET", "a"),
+            (400, "GET", "http://"),
+            (400, "GET", "http:///a"),
+            (400, "GET", "http://u@a/"),
+            (400, "GET", "ftp://a/"),
+            (400, "GET", "/a#b"),
+            (400, "GET", "/a\tb"),
+            (400, "OPTIONS", "**"),
+            (405, "CONNECT", "a:1"),
+            (200, "get", "/"),
+            (200, "M-SEARCH", "/"),
+            (400, "GE T", "/"),
+            (400, "", "/"),
+        ];
+        for (wanted, method, target) in cases {
+            assert_eq!(
+                status(Version::Http11, method, target, &["Host: a"]),
+                wanted,
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn absolute_form_becomes_origin_form_and_replaces_host() {
+        let cases = [
+            ("GET", "http://b", "/"),
+            ("GET", "http://b/c?d", "/c?d"),
+            ("GET", "http://b?d", "/?d"),
+            ("OPTIONS", "http://b", "*"),
+        ];
+        for (method, target, origin) in cases {
+            let mut request = request(Version::Http11, method, target, &["Host: a"]);
+            check(&mut request).expect(target);
+            assert_eq!(request.target, origin.as_bytes());
+            assert_eq!(request.host.as_deref(), Some(&b"b"[..]));
+        }
+    }
+}

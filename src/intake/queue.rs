@@ -1,0 +1,236 @@
+//! The bounded queue between a listener and the workers, which never blocks the listener.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::intake::{Ending, Job};
+
+/// Refusals that may wait for the thread `refuser`. It only writes 503s, so they do not pile up
+/// unless clients do not read; beyond this they are cut without an answer.
+const MAX_REFUSALS: usize = 1024;
+
+/// A job that no worker will serve: the thread `refuser` answers it with 503.
+pub struct Refused {
+    /// The job.
+    pub job: Job,
+    /// Why, for the client and the log.
+    pub reason: &'static str,
+}
+
+/// The listener's end. One owner, the listener thread: dropping it disconnects both channels,
+/// which ends the workers and the refuser once they have served what is in them.
+pub struct Queue {
+    /// None once it is closed.
+    open: Option<Open>,
+    refused: Sender<Refused>,
+    /// When each job in the channel was put there. As this is the only sender, the channel's
+    /// length tells how many at the front have been taken since. At most as long as the channel.
+    queued: VecDeque<Instant>,
+    timeout: Duration,
+}
+
+struct Open {
+    jobs: Sender<Job>,
+    /// The workers' end as well, only to take out what waited too long.
+    waiting: Receiver<Job>,
+}
+
+/// Makes the two channels.
+///
+/// `jobs`: capacity as configured, the bound on waiting requests; full means that the listener
+/// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`;
+/// full means that the connection is cut; disconnected like `jobs`.
+pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Receiver<Job>, Receiver<Refused>) {
+    let (jobs, waiting) = bounded(capacity);
+    let (refused, refusals) = bounded(MAX_REFUSALS);
+    let workers = waiting.clone();
+    let queued = VecDeque::new();
+    let open = Some(Open { jobs, waiting });
+    (
+        Queue {
+            open,
+            refused,
+            queued,
+            timeout,
+        },
+        workers,
+        refusals,
+    )
+}
+
+impl Queue {
+    /// Puts a job on the queue, or refuses it when that is full. Never blocks.
+    pub fn push(&mut self, mut job: Job) {
+        let now = Instant::now();
+        job.queued_at = now;
+        let Some(open) = &self.open else {
+            return self.refuse(job, "this server is shutting down");
+        };
+        match open.jobs.try_send(job) {
+            Ok(()) => {
+                self.forget_taken();
+                self.queued.push_back(now);
+            }
+            Err(TrySendError::Full(job)) => self.refuse(job, "the queue is full"),
+            Err(TrySendError::Disconnected(_)) => {
+                unreachable!("this end holds a receiver as well")
+            }
+        }
+    }
+
+    /// Refuses what has waited longer than the timeout, also while every worker is stuck. Returns
+    /// when to look again, none while nothing waits.
+    pub fn expire(&mut self, now: Instant) -> Option<Instant> {
+        self.forget_taken();
+        let open = self.open.as_ref()?;
+        while let Some(&oldest) = self.queued.front() {
+            if now < oldest + self.timeout {
+                return Some(oldest + self.timeout);
+            }
+            self.queued.pop_front();
+            let Ok(job) = open.waiting.try_recv() else {
+                continue;
+            };
+            if now >= job.queued_at + self.timeout {
+                self.refuse(job, "it waited too long for a worker");
+            } else {
+                // A worker took the old one just before us, and this one is younger: it goes to
+                // the end, where it keeps its age.
+                match open.jobs.try_send(job) {
+                    Ok(()) => self.queued.push_back(now),
+                    Err(error) => self.refuse(error.into_inner(), "the queue is full"),
+                }
+            }
+        }
+        None
+    }
+
+    /// Hands a job to the refuser. Never blocks.
+    pub fn refuse(&self, job: Job, reason: &'static str) {
+        if let Err(error) = self.refused.try_send(Refused { job, reason }) {
+            let job = error.into_inner().job;
+            // Cut answers nothing, so no next request is served behind it.
+            let _ = job.client.finish(Ending::Cut);
+        }
+    }
+
+    /// Disconnects the workers, who serve what is in the queue and return. From now on every job
+    /// is refused.
+    pub fn close(&mut self) {
+        self.open = None;
+        self.queued.clear();
+    }
+
+    fn forget_taken(&mut self) {
+        let n_waiting = self.open.as_ref().map_or(0, |open| open.jobs.len());
+        let n_taken = self.queued.len().saturating_sub(n_waiting);
+        self.queued.drain(..n_taken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::fields::Fields;
+    use crate::intake::{Client, ClientRequest, ContentFraming, Version};
+    use std::io;
+
+    struct NoClient;
+
+    impl Client for NoClient {
+        fn read_content(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn write(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+        fn finish(self: Box<Self>, _: Ending) -> Option<Job> {
+            None
+        }
+    }
+
+    fn job(name: &str) -> Job {
+        let request = ClientRequest {
+            method: name.to_owned(),
+            target: b"/".to_vec(),
+            version: Version::Http11,
+            fields: Fields::default(),
+            host: None,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: true,
+            address: None,
+        };
+        let queued_at = Instant::now();
+        Job {
+            request,
+            refusal: None,
+            client: Box::new(NoClient),
+            queued_at,
+        }
+    }
+
+    fn name(job: &Job) -> &str {
+        &job.request.method
+    }
+
+    #[test]
+    fn one_more_than_fits_is_refused_and_the_rest_is_kept_in_order() {
+        let (mut queue, jobs, refusals) = queue(2, Duration::from_secs(5));
+        for name in ["a", "b", "c"] {
+            queue.push(job(name));
+        }
+        assert_eq!(
+            name(&refusals.try_recv().expect("one was refused").job),
+            "c"
+        );
+        let taken: Vec<_> = jobs.try_iter().map(|job| name(&job).to_owned()).collect();
+        assert_eq!(taken, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_waited_too_long_is_refused_without_a_worker() {
+        let timeout = Duration::from_secs(5);
+        let (mut queue, jobs, refusals) = queue(9, timeout);
+        for name in ["a", "b", "c"] {
+            queue.push(job(name));
+        }
+        assert_eq!(name(&jobs.try_recv().expect("a worker takes one")), "a");
+        let now = Instant::now();
+        assert!(queue.expire(now).is_some_and(|next| next <= now + timeout));
+        assert!(refusals.is_empty(), "nothing is too old yet");
+        assert_eq!(queue.expire(now + timeout), None);
+        let refused: Vec<_> = refusals
+            .try_iter()
+            .map(|r| name(&r.job).to_owned())
+            .collect();
+        assert_eq!(refused, ["b", "c"]);
+        assert!(jobs.is_empty());
+    }
+
+    #[test]
+    fn a_young_job_that_is_met_by_mistake_stays_queued() {
+        let timeout = Duration::from_secs(5);
+        let (mut queue, jobs, refusals) = queue(9, timeout);
+        queue.push(job("young"));
+        // As if an older one had been taken between the look at the ages and the channel.
+        queue.queued[0] = queue.queued[0]
+            .checked_sub(timeout)
+            .expect("the machine is up longer");
+        queue.expire(Instant::now());
+        assert!(refusals.is_empty());
+        assert_eq!(name(&jobs.try_recv().expect("it is still there")), "young");
+    }
+
+    #[test]
+    fn dropping_the_listeners_end_disconnects_after_the_last_job() {
+        let (mut queue, jobs, refusals) = queue(9, Duration::from_secs(5));
+        queue.push(job("last"));
+        drop(queue);
+        assert!(jobs.recv().is_ok());
+        assert!(jobs.recv().is_err());
+        assert!(refusals.recv().is_err());
+    }
+}

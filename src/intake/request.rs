@@ -1,0 +1,65 @@
+//! A client's request as the workers see it: the head, and how its content is framed.
+
+use std::net::IpAddr;
+
+use crate::intake::fields::Fields;
+
+/// The two versions that we serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: no chunked content, and the connection closes unless asked not to.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// How the content of a request is delimited (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentFraming {
+    /// There is none.
+    Empty,
+    /// Content-Length with this value, which may be 0.
+    Sized(u64),
+    /// Transfer-Encoding: chunked.
+    Chunked,
+}
+
+/// The head of a client's request.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// The method as sent; methods are case-sensitive.
+    pub method: String,
+    /// The target as sent; after the check in origin-form or `*`.
+    pub target: Vec<u8>,
+    /// The version of the client's message.
+    pub version: Version,
+    /// All field lines as sent.
+    pub fields: Fields,
+    /// The one Host: of the target if that was in absolute-form, else of the field. None is
+    /// possible in HTTP/1.0 only.
+    pub host: Option<Vec<u8>>,
+    /// The framing of the content; trustworthy after the check.
+    pub framing: ContentFraming,
+    /// The client waits for 100 (Continue) before it sends the content.
+    pub expects_continue: bool,
+    /// Whether the client lets the connection live after this exchange.
+    pub keep_alive: bool,
+    /// Who sent it; none on a Unix socket.
+    pub address: Option<IpAddr>,
+}
+
+impl ClientRequest {
+    /// Whether answers to it never have content.
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+}
+
+/// Why a request is not forwarded, as it is told to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: u16,
+    /// One sentence for its content, and for the log.
+    pub reason: &'static str,
+}

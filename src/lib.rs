@@ -1,0 +1,66 @@
+//! threadbare: an HTTP/1.1 load balancer made of bare threads.
+//!
+//! Blocking I/O, one bounded channel, a fixed pool of workers, and no async runtime anywhere. The
+//! program is `main.rs` and this library; the library is here to be read, tested and taught, and
+//! promises no stable interface.
+//!
+//! ```text
+//! listener ──[bounded channel of Jobs]──▶ worker-1 … worker-64 ──ureq──▶ backend
+//!    │ full or too old                        │ picks the next backend that is up
+//!    ▼                                        │ retries by one pure rule
+//! refuser: 503                                ▼ hints
+//!                                          health: dials all backends side by side
+//! ```
+//!
+//! # The map
+//!
+//! A request goes one way: [`intake`] → [`exchange`] → [`pool`] (pick) → [`exchange`] (forward,
+//! answer).
+//!
+//! | room | what it knows | what it never knows |
+//! |---|---|---|
+//! | [`process`] | options, signals, the log, the demo | requests |
+//! | [`intake`] | clients: listener, strict checks, the queue | backends |
+//! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
+//! | [`pool`] | backends: turn, health, dials, idle connections | HTTP |
+//! | [`watch`] | sums | everything else: all write to it, it asks nobody |
+//! | [`server`] | which threads there are, and in which order they end | what they do |
+//!
+//! # Invariants
+//!
+//! - The listener never blocks on a client or on the queue: what does not fit is refused by a
+//!   thread of its own.
+//! - A connection has one exchange at a time, and after its last answer it has no other.
+//! - What may have reached a backend is sent again only if the method is idempotent and the content
+//!   can be repeated ([`exchange::retry`]).
+//! - After the first byte of an answer nothing is retried, and an answer that breaks off is never
+//!   given an end: its connection is reset.
+//! - A client that fails is never held against a backend.
+//! - Dials wait for no other dial, and no request waits for a look-up of a name.
+//! - No lock is held across I/O, logging or another lock. Every queue has a bound, every wait a
+//!   deadline or a sentence that says why not.
+//! - Whatever happens to one exchange, panic included, costs that exchange.
+//!
+//! Absent on purpose: an async runtime, an HTTP parser of our own (`tiny_http` reads requests, ureq
+//! and httparse read answers), global state, and threads that sleep.
+//!
+//! # The tour
+//!
+//! An hour's reading, in this order:
+//!
+//! 1. [`server`]: every thread, who starts it, what ends it; the shutdown wave.
+//! 2. [`intake::queue`]: why a bounded channel is enough, and what full means.
+//! 3. [`exchange`]: the worker's loop (`worker.rs`), one exchange (`mod.rs`).
+//! 4. [`exchange::retry`]: the whole rule of retrying, as one function.
+//! 5. [`pool`]: round robin by one atomic over a list that changes; then `health.rs`, a state
+//!    machine that is told the time, and `dial.rs`, many connects in one thread.
+//! 6. `exchange/transport.rs`: what it takes to put a library behind a seam.
+//! 7. `intake/tiny`: living with a library that can't be changed.
+//! 8. `tests/model`: the pick and the wave under every interleaving.
+
+pub mod exchange;
+pub mod intake;
+pub mod pool;
+pub mod process;
+pub mod server;
+pub mod watch;

@@ -1,0 +1,113 @@
+//! The program: from the command line to the exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crossbeam_channel::bounded;
+use log::{debug, error, info};
+use threadbare::process::args::{self, Asked};
+use threadbare::process::config::{Command, Config};
+use threadbare::process::demo::{self, Demo};
+use threadbare::process::{limits, logging};
+use threadbare::server::{self, Server};
+
+/// Exit code for anything that goes wrong while running.
+const FAILED: u8 = 1;
+/// Exit code for a command line that can't be run.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match args::read(&words) {
+        Ok(Asked::Print(text)) => print(&text),
+        Ok(Asked::Run(config)) if config.check_only => print(&config.describe()),
+        Ok(Asked::Run(config)) => {
+            logging::start(config.log_level);
+            log_panics();
+            match run(*config) {
+                Ok(code) => ExitCode::from(code),
+                Err(reason) => {
+                    error!("{reason}");
+                    ExitCode::from(FAILED)
+                }
+            }
+        }
+        Err(reason) => {
+            eprintln!("threadbare: {reason}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn run(mut config: Config) -> Result<u8, String> {
+    if config.command == Command::DemoBackend {
+        let ended = demo::run_backend(&config.listen);
+        return ended
+            .map(|()| 0)
+            .map_err(|e| format!("cannot run on {}: {e}", config.listen));
+    }
+    let n_descriptors = limits::raise_descriptor_limit();
+    let demo = match config.command {
+        Command::Demo => Some(Demo::start().map_err(|e| format!("the demo's backends: {e}"))?),
+        _ => None,
+    };
+    if let Some(demo) = &demo {
+        config.backends = demo.urls()?;
+    }
+    let stopping = Arc::new(AtomicBool::new(false));
+    // Capacity 1: the first reason to stop is enough.
+    let (tell, events) = bounded(1);
+    server::watch_signals(&stopping, tell.clone()).map_err(|e| format!("signals: {e}"))?;
+    let server = Server::start(&config, stopping, tell).map_err(|e| e.to_string())?;
+    let address = server.address();
+    let (n_workers, n_backends) = (config.n_workers, config.backends.len());
+    let n_descriptors = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());
+    info!(
+        "listening on {address}: {n_workers} workers, {n_backends} backends, \
+         {n_descriptors} descriptors"
+    );
+    if let Some(demo) = &demo {
+        let _ = print(&demo.describe(&address.to_string()));
+    }
+    Ok(server::run_until_stopped(
+        server,
+        &events,
+        config.shutdown_timeout,
+    ))
+}
+
+/// Writes to standard output; a reader that went away is no reason to panic.
+fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+/// Panics go to the log like everything else, one line with the place.
+///
+/// Those of `tiny_http`'s threads are the end of one client's connection (it unwraps the address of
+/// a client that is gone already), or of its accept thread, which the listener notices: no alarm.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string().replace('\n', " ");
+        if panic
+            .location()
+            .is_some_and(|place| place.file().contains("tiny_http"))
+        {
+            debug!("panic: {text}");
+        } else {
+            error!("panic: {text}");
+        }
+    }));
+}

@@ -1,0 +1,98 @@
+//! Connections to backends that are kept: used again, and replaced where they have died.
+
+use crate::harness::{Backend, Threadbare, ok};
+
+/// The status of one small POST over a client's connection of its own.
+#[track_caller]
+fn post(threadbare: &Threadbare) -> u16 {
+    let mut client = threadbare.client();
+    client.send("POST / HTTP/1.1\r\nHost: front.test\r\nContent-Length: 5\r\n\r\nhello");
+    client.answer().status
+}
+
+#[test]
+fn a_stale_connection_is_replaced_without_blame() {
+    // Goal: a kept connection that dies as it is used again is the backend's right: one more try
+    // on a fresh one, the backend stays up. Trick: every connection answers once and closes when
+    // it has read a second request; ten rounds, over three times the failures that would take a
+    // backend down.
+    let backend = Backend::start(|mut conn| {
+        conn.request()?;
+        conn.send(ok("fresh"))?;
+        conn.request()?;
+        Ok(())
+    });
+    let other = Backend::answering("other");
+    let options = ["--workers", "1"];
+    let threadbare = Threadbare::before(&[backend.addr, other.addr], &options);
+    let mut client = threadbare.client();
+    for n in 0..20 {
+        let answer = client.get("/");
+        assert_eq!(answer.status, 200, "request {n}: {answer:?}");
+    }
+    assert_eq!(threadbare.lines(" is down: "), [""; 0]);
+}
+
+#[test]
+fn a_post_over_a_stale_connection_is_not_sent_twice() {
+    // Goal: the same rule as ever: the backend has read the first one. Trick: as above, with one
+    // backend.
+    let backend = Backend::start(|mut conn| {
+        conn.request()?;
+        conn.send(ok("fresh"))?;
+        conn.request()?;
+        Ok(())
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    assert_eq!(post(&threadbare), 200);
+    let status = post(&threadbare);
+    let connections: Vec<usize> = backend.seen.items().iter().map(|s| s.connection).collect();
+    match (status, connections.len()) {
+        // It came over the kept connection, and its fate is unknown.
+        (502, 2) => assert_eq!(connections[0], connections[1]),
+        // It came over a fresh connection from the start.
+        (200, 2) => assert_ne!(connections[0], connections[1]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_connection_that_closed_while_idle_is_not_used() {
+    // Goal: a close that came before the next request is noticed before it is sent, so even a POST
+    // goes through. Trick: the note is pushed after the socket is closed, and on loopback the
+    // close has arrived by then.
+    let backend = Backend::start(|mut conn| {
+        conn.request()?;
+        conn.send(ok("once"))?;
+        let note = conn.note_later();
+        drop(conn);
+        note.push("closed".to_owned());
+        Ok(())
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    for n in 1..=10 {
+        assert_eq!(post(&threadbare), 200, "request {n}");
+        backend.notes.wait_for(n, "closed connections");
+    }
+    assert_eq!(threadbare.lines(" is down: "), [""; 0]);
+}
+
+#[test]
+fn connections_to_backends_are_kept_and_used_again() {
+    // Goal: a sequence of requests needs no new connection each. Trick: the backend numbers its
+    // connections.
+    let backend = Backend::answering("ok");
+    let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    let mut client = threadbare.client();
+    for _ in 0..50 {
+        client.get("/");
+    }
+    let mut connections: Vec<usize> = backend
+        .seen
+        .items()
+        .iter()
+        .map(|seen| seen.connection)
+        .collect();
+    connections.dedup();
+    assert_eq!(connections.len(), 1, "{connections:?}");
+}

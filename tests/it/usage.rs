@@ -1,0 +1,296 @@
+//! The command line: what is wrong, what is printed, and the exit codes.
+
+use std::net::TcpListener;
+
+use crate::harness::{Backend, HangingPort, level, run};
+
+const GOOD: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
+
+/// Arguments that are wrong, and what the message must name.
+const BAD: [(&[&str], &[&str]); 45] = [
+    (&["--workers", "0"], &["--workers", "0"]),
+    (&["--workers", "-1"], &["--workers", "-1"]),
+    (&["--workers", "many"], &["--workers", "many"]),
+    (&["--workers", "1.5"], &["--workers", "1.5"]),
+    (&["--workers", ""], &["--workers"]),
+    (&["--workers"], &["--workers"]),
+    (
+        &["--workers", "99999999999999999999"],
+        &["--workers", "99999999999999999999"],
+    ),
+    (&["--queue", "0"], &["--queue", "0"]),
+    (&["--queue", "x"], &["--queue", "x"]),
+    (&["--retries", "-1"], &["--retries", "-1"]),
+    (&["--retries", "twice"], &["--retries", "twice"]),
+    (
+        &["--queue-timeout", "5"],
+        &["--queue-timeout", "5", "500ms"],
+    ),
+    (&["--queue-timeout", "5 s"], &["--queue-timeout", "5 s"]),
+    (&["--queue-timeout", "0s"], &["--queue-timeout", "0s"]),
+    (
+        &["--connect-timeout", "fast"],
+        &["--connect-timeout", "fast"],
+    ),
+    (&["--connect-timeout", "-2s"], &["--connect-timeout", "-2s"]),
+    (
+        &["--response-timeout", "1.5s"],
+        &["--response-timeout", "1.5s"],
+    ),
+    (
+        &["--response-timeout", "60sec"],
+        &["--response-timeout", "60sec"],
+    ),
+    (&["--idle-timeout", "s"], &["--idle-timeout", "s"]),
+    (&["--health-interval", "10d"], &["--health-interval", "10d"]),
+    (
+        &["--health-timeout", "99999999999999999999h"],
+        &["--health-timeout", "9999999h"],
+    ),
+    (&["--shutdown-timeout", "5S"], &["--shutdown-timeout", "5S"]),
+    (&["--log-level", "loud"], &["--log-level", "loud", "debug"]),
+    (&["--listen", "nowhere"], &["--listen", "nowhere"]),
+    (&["--listen", "127.0.0.1"], &["--listen", "127.0.0.1"]),
+    (
+        &["--listen", "127.0.0.1:99999"],
+        &["--listen", "127.0.0.1:99999"],
+    ),
+    (
+        &["--listen", "127.0.0.1:http"],
+        &["--listen", "127.0.0.1:http"],
+    ),
+    (&["--listen", ":8080"], &["--listen", ":8080"]),
+    (&["--listen", "::1:8080"], &["--listen", "::1:8080"]),
+    (
+        &["--backend", "127.0.0.1:80"],
+        &["--backend", "127.0.0.1:80", "http://"],
+    ),
+    (
+        &["--backend", "ftp://127.0.0.1"],
+        &["--backend", "ftp://127.0.0.1", "http://"],
+    ),
+    (
+        &["--backend", "https://127.0.0.1"],
+        &["--backend", "https://127.0.0.1"],
+    ),
+    (&["--backend", "http://"], &["--backend", "http://"]),
+    (&["--backend", "http://:80"], &["--backend", "http://:80"]),
+    (
+        &["--backend", "http://h:99999"],
+        &["--backend", "http://h:99999"],
+    ),
+    (&["--backend", "http://h:x"], &["--backend", "http://h:x"]),
+    (&["--backend", "http://h:0"], &["--backend", "http://h:0"]),
+    (
+        &["--backend", "http://user@h"],
+        &["--backend", "http://user@h"],
+    ),
+    (&["--backend", "http://h/?q"], &["--backend", "http://h/?q"]),
+    (&["--backend", "http://h/#f"], &["--backend", "http://h/#f"]),
+    (&["--backend", "http://[::1"], &["--backend", "http://[::1"]),
+    (&["--backend", "http://a b"], &["--backend", "http://a b"]),
+    (
+        &["--backend", "http://127.0.0.1:8081"],
+        &["--backend", "127.0.0.1:8081", "twice"],
+    ),
+    (&["--wrokers", "3"], &["--wrokers"]),
+    (&["demmo"], &["demmo", "demo"]),
+];
+
+#[test]
+fn bad_usage_is_one_line_that_names_option_and_value() {
+    // Goal: exit 2 and a single line from which a person can mend the command. Trick: a good
+    // backend stands in each, so that only the row's own fault can be meant.
+    for (args, names) in BAD {
+        let run = run(&[&GOOD, args].concat());
+        assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+        assert_eq!(run.stderr.len(), 1, "{args:?}: {run:?}");
+        assert_eq!(run.stdout, [""; 0], "{args:?}");
+        for name in names {
+            assert!(
+                run.stderr[0].contains(name),
+                "{args:?}: {name:?} is not in {run:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_backend_at_all_points_at_the_way_out() {
+    // Goal: the first thing a new user does wrong is answered by what to do, with --check as
+    // without.
+    for args in [&[][..], &["--check"], &["--listen", "127.0.0.1:0"]] {
+        let run = run(args);
+        assert_eq!((run.code, run.stderr.len()), (Some(2), 1), "{run:?}");
+        let line = &run.stderr[0];
+        assert!(
+            line.contains("--backend") && line.contains("demo"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn check_tells_what_would_run_and_runs_nothing() {
+    // Goal: exit 0 and the effective options, those given and the defaults. Trick: the port is
+    // taken, which would end a real start.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("it is bound").to_string();
+    let run = run(&[
+        "--check",
+        "--listen",
+        &listen,
+        "--backend",
+        "http://127.0.0.1:8081",
+        "--backend",
+        "http://[::1]:8082/base",
+        "--workers",
+        "7",
+        "--queue-timeout",
+        "1500ms",
+    ]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stderr, [""; 0]);
+    let out = run.stdout.join("\n");
+    for told in [
+        listen.as_str(),
+        "127.0.0.1:8081",
+        "[::1]:8082/base",
+        "7",
+        "1.5s",
+        "1024",
+        "info",
+    ] {
+        assert!(out.contains(told), "{told} is not in {out}");
+    }
+}
+
+#[test]
+fn check_finds_what_is_wrong() {
+    // Goal: the same verdict and the same line as a real start.
+    let args = [&GOOD[..], &["--workers", "0"]].concat();
+    let (real, checked) = (run(&args), run(&[&args, &["--check"][..]].concat()));
+    assert_eq!(checked.code, Some(2));
+    assert_eq!(checked.stderr, real.stderr);
+}
+
+#[test]
+fn version_is_one_line_with_the_crates_version() {
+    // Goal: `--version` needs nothing else on the command line.
+    let run = run(&["--version"]);
+    assert_eq!(run.code, Some(0));
+    assert_eq!(
+        run.stdout,
+        [concat!("threadbare ", env!("CARGO_PKG_VERSION"))]
+    );
+    assert_eq!(run.stderr, [""; 0]);
+}
+
+#[test]
+fn help_lists_every_option_with_its_default() {
+    // Goal: the one place where the defaults stand. Trick: the text between an option and the next
+    // one is searched.
+    let run = run(&["--help"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stderr, [""; 0]);
+    let help = run.stdout.join("\n");
+    let one_line = run
+        .stdout
+        .join(" ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let (_, options) = one_line
+        .split_once("Options: ")
+        .expect("options have a heading");
+    let entries: Vec<String> = options
+        .split(" --")
+        .map(|entry| format!("--{}", entry.trim_start_matches('-')))
+        .collect();
+    for (option, default) in [
+        ("--listen", "0.0.0.0:8080"),
+        ("--backend", "http://"),
+        ("--workers", "64"),
+        ("--queue", "1024"),
+        ("--queue-timeout", "5s"),
+        ("--retries", "1"),
+        ("--connect-timeout", "2s"),
+        ("--response-timeout", "60s"),
+        ("--idle-timeout", "30s"),
+        ("--health-interval", "10s"),
+        ("--health-timeout", "2s"),
+        ("--shutdown-timeout", "5s"),
+        ("--log-level", "info"),
+        ("--check", ""),
+        ("--version", ""),
+    ] {
+        // A long name stands on a line of its own, and text is wrapped at the terminal's width.
+        let entry = entries
+            .iter()
+            .find(|entry| entry.split_whitespace().next() == Some(option))
+            .unwrap_or_else(|| panic!("{option} has no entry in {help}"));
+        assert!(entry.contains(default), "{default} is not in {entry}");
+    }
+    assert!(help.contains("demo"), "{help}");
+}
+
+#[test]
+fn a_port_in_use_is_a_failure_at_run_time() {
+    // Goal: exit 1 with the address and the reason; a supervisor may try again.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("it is bound").to_string();
+    let run = run(&[&GOOD[..], &["--listen", &listen]].concat());
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let log = run.stderr.join("\n");
+    assert!(
+        log.contains(&listen) && log.to_lowercase().contains("in use"),
+        "{log}"
+    );
+}
+
+#[test]
+fn an_address_of_another_machine_is_a_failure_at_run_time() {
+    // Goal: exit 1 with the address and the reason. Trick: 192.0.2.0/24 is nobody's (RFC 5737).
+    let run = run(&[&GOOD[..], &["--listen", "192.0.2.1:8080"]].concat());
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.join("\n").contains("192.0.2.1:8080"), "{run:?}");
+}
+
+#[test]
+fn every_level_of_the_log_is_an_option() {
+    // Goal: off is silent, info tells of the start, debug tells more than info. Trick: a run that
+    // ends by itself, as its port is taken, after the log was set up.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("it is bound").to_string();
+    for level in ["off", "error", "warn", "info", "debug", "trace"] {
+        let run = run(&[&GOOD[..], &["--listen", &listen, "--log-level", level]].concat());
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(run.stderr.is_empty(), level == "off", "{level}: {run:?}");
+    }
+}
+
+#[test]
+fn log_lines_carry_time_level_and_thread() {
+    // Goal: `2026-11-22T17:00:00.123Z INFO [thread] text` on every line.
+    let backend = Backend::answering("ok");
+    let gone = HangingPort::take();
+    let options = ["--health-interval", "50ms", "--health-timeout", "50ms"];
+    let threadbare = crate::harness::Threadbare::before(&[backend.addr, gone.addr], &options);
+    threadbare.await_line(" is down: ");
+    threadbare.stop();
+    let lines = threadbare.log.items();
+    assert!(lines.len() >= 4, "{lines:#?}");
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let shape: String = words[0]
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '9' } else { c })
+            .collect();
+        assert_eq!(shape, "9999-99-99T99:99:99.999Z", "{line}");
+        assert!(["ERROR", "WARN", "INFO"].contains(&level(&line)), "{line}");
+        // The log's crate brackets what it likes; the words and their order are ours.
+        let thread = words[2].trim_matches(['[', ']', '(', ')']);
+        assert!((1..=15).contains(&thread.len()), "{line}");
+        assert!(words.len() > 3, "{line}");
+    }
+}
