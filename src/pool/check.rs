@@ -1,5 +1,6 @@
 //! The health thread's loop: dial everyone, report, wait; sooner when something is changing.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
@@ -25,7 +26,15 @@ pub struct Timing {
 /// A hint says that an exchange just failed: look now. Ends when all senders of hints are gone,
 /// which the workers hold: the last one that returns ends this thread.
 pub fn run(pool: &Pool, hints: &Receiver<()>, timing: Timing) {
-    let is_over = || matches!(hints.try_recv(), Err(TryRecvError::Disconnected));
+    // Set by a hint that comes while dials are in progress.
+    let is_hinted = Cell::new(false);
+    let is_over = || match hints.try_recv() {
+        Ok(()) => {
+            is_hinted.set(true);
+            false
+        }
+        Err(error) => error == TryRecvError::Disconnected,
+    };
     loop {
         let start = Instant::now();
         let target = |b: &std::sync::Arc<crate::pool::Backend>| (b.idx, b.addresses());
@@ -39,6 +48,9 @@ pub fn run(pool: &Pool, hints: &Receiver<()>, timing: Timing) {
         let is_changing = pool.is_changing(Instant::now());
         let quick = timing.interval.min(QUICK_INTERVAL);
         let mut next = start + if is_changing { quick } else { timing.interval };
+        if is_hinted.take() {
+            next = next.min(start + MIN_INTERVAL);
+        }
         loop {
             match hints.recv_deadline(next) {
                 Ok(()) => next = next.min(start + MIN_INTERVAL),

@@ -8,13 +8,16 @@ use crate::harness::{Backend, Client, Cut, Pattern, Threadbare, command, level};
 /// Long enough that a busy machine causes no stall that is none, short enough to wait for.
 const IDLE: [&str; 2] = ["--idle-timeout", "1s"];
 
+/// One stuck exchange would be noticed by everybody; one that only has to wait is still served.
+const ONE_WORKER: [&str; 4] = ["--workers", "1", "--queue-timeout", "1h"];
+
 #[test]
 fn a_hundred_idle_clients_disturb_nobody() {
     // Goal: connections that do nothing cost no worker. Trick: a hundred before one worker: half
     // of them silent from the start, half after a first exchange; then one more is served, and so
     // are the idle ones afterwards.
     let backend = Backend::answering("ok");
-    let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    let threadbare = Threadbare::before(&[backend.addr], &ONE_WORKER);
     let mut idle: Vec<Client> = (0..100).map(|_| threadbare.client()).collect();
     for client in &mut idle[..50] {
         assert_eq!(client.get("/").text(), "ok");
@@ -68,7 +71,7 @@ fn half_a_head_disturbs_nobody_and_is_not_waited_for_for_ever() {
     // Goal: a client that stalls within its head is closed, with 408 or without a word, and
     // occupies no worker.
     let backend = Backend::answering("ok");
-    let options = [&["--workers", "1"], &IDLE[..]].concat();
+    let options = [&ONE_WORKER[..], &IDLE].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let mut client = threadbare.client();
     client.send("GET /stalled HTTP/1.1\r\nHost: front.test\r\nX-Half: ");
@@ -110,7 +113,7 @@ fn content_that_stalls_ends_the_exchange() {
     // sizes.
     let backend = Backend::answering("ok");
     let other = Backend::answering("ok");
-    let options = [&["--workers", "1", "--queue-timeout", "1h"], &IDLE[..]].concat();
+    let options = [&ONE_WORKER[..], &IDLE].concat();
     let threadbare = Threadbare::before(&[backend.addr, other.addr], &options);
     let mut stalled = Vec::new();
     for (length, sent) in [(10, 5), (5000, 2000), (60_000, 10_000), (500_000, 200_000)] {
@@ -163,7 +166,7 @@ fn a_reader_that_reads_nothing_ends_the_exchange() {
             return Ok(());
         }
     });
-    let options = [&["--workers", "1"], &IDLE[..]].concat();
+    let options = [&ONE_WORKER[..], &IDLE].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let mut client = threadbare.client();
     client.send("GET /endless HTTP/1.1\r\nHost: front.test\r\n\r\n");
