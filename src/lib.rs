@@ -63,4 +63,5 @@ pub mod intake;
 pub mod pool;
 pub mod process;
 pub mod server;
+mod system;
 pub mod watch;

@@ -35,6 +35,7 @@ use crate::intake::{Job, queue};
 use crate::pool::{self, Pool, Timing};
 use crate::process::config::Config;
 use crate::process::signals;
+use crate::system;
 use crate::watch::Counters;
 
 /// Enough for the deepest call chain of a worker, several times over; the default of 2 MiB would
@@ -63,14 +64,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Bind(address, error) => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {}",
-                    pool::dial::plain(error)
-                )
+                write!(f, "cannot listen on {address}: {}", system::plain(error))
             }
             StartError::Thread(error) => {
-                write!(f, "cannot start a thread: {}", pool::dial::plain(error))
+                write!(f, "cannot start a thread: {}", system::plain(error))
             }
         }
     }

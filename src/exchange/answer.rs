@@ -127,20 +127,11 @@ pub fn write_connection(out: &mut Vec<u8>, request: &ClientRequest, keep_alive: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::ContentFraming;
-    use crate::intake::fields::Fields;
 
     fn request(method: &str, version: Version) -> ClientRequest {
         ClientRequest {
-            method: method.to_owned(),
-            target: b"/".to_vec(),
             version,
-            fields: Fields::default(),
-            host: None,
-            framing: ContentFraming::Empty,
-            expects_continue: false,
-            keep_alive: true,
-            address: None,
+            ..ClientRequest::example(method)
         }
     }
 

@@ -204,8 +204,8 @@ impl Read for ContentReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::fields::Fields;
-    use crate::intake::{Ending, Job, Version};
+
+    use crate::intake::{Ending, Job};
 
     /// Gives so many bytes in pieces, then the end, or an error.
     struct Giver {
@@ -232,15 +232,9 @@ mod tests {
 
     fn request(framing: ContentFraming, expects_continue: bool) -> ClientRequest {
         ClientRequest {
-            method: "PUT".to_owned(),
-            target: b"/".to_vec(),
-            version: Version::Http11,
-            fields: Fields::default(),
-            host: None,
             framing,
             expects_continue,
-            keep_alive: true,
-            address: None,
+            ..ClientRequest::example("PUT")
         }
     }
 

@@ -167,7 +167,6 @@ pub fn write_response_fields<'a>(
 mod tests {
     use super::*;
     use crate::intake::fields::Fields;
-    use crate::intake::{ContentFraming, Version};
 
     fn request(lines: &[(&str, &str)]) -> ClientRequest {
         let mut fields = Fields::default();
@@ -176,15 +175,10 @@ mod tests {
         }
         let host = fields.all("Host").next().map(<[u8]>::to_vec);
         ClientRequest {
-            method: "GET".to_owned(),
-            target: b"/".to_vec(),
-            version: Version::Http11,
             fields,
             host,
-            framing: ContentFraming::Empty,
-            expects_continue: false,
-            keep_alive: true,
             address: Some("::ffff:192.0.2.1".parse().expect("an address")),
+            ..ClientRequest::example("GET")
         }
     }
 

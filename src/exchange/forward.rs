@@ -14,7 +14,8 @@ use crate::exchange::fields::{self, Length};
 use crate::exchange::retry::Failure;
 use crate::exchange::upload::Upload;
 use crate::intake::{Client, ClientRequest};
-use crate::pool::{Backend, dial};
+use crate::pool::Backend;
+use crate::system;
 
 /// Bounds on the steps of an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +199,7 @@ impl Forwarder {
             .desk
             .with(|attempt| (attempt.phase, attempt.is_reused && !attempt.has_received));
         let failure = match (phase, error) {
-            (Phase::Connecting, ureq::Error::Io(error)) if is_lack_of_means(error) => {
+            (Phase::Connecting, ureq::Error::Io(error)) if system::is_lack_of_means(error) => {
                 Failure::NoMeans
             }
             (Phase::Connecting, _) => Failure::Connect,
@@ -219,7 +220,7 @@ impl Forwarder {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 "timed out".to_owned()
             }
-            ureq::Error::Io(error) => dial::plain(error),
+            ureq::Error::Io(error) => system::plain(error),
             ureq::Error::Timeout(_) => "timed out".to_owned(),
             other => other.to_string(),
         };
@@ -249,18 +250,4 @@ fn method_for_ureq(method: &str) -> Method {
     } else {
         Method::GET
     }
-}
-
-/// Whether connecting failed for a reason that lies with us.
-fn is_lack_of_means(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOMEM,
-        Errno::NOBUFS,
-        Errno::ADDRNOTAVAIL,
-    ];
-    let number = error.raw_os_error();
-    number.is_some_and(|number| ours.iter().any(|errno| errno.raw_os_error() == number))
 }

@@ -238,7 +238,7 @@ impl Exchanger<'_> {
             }
             Broken::Backend(error) => error,
         };
-        let cause = format!("content: {}", crate::pool::dial::plain(&error));
+        let cause = format!("content: {}", crate::system::plain(&error));
         let failed = Failed {
             failure: Failure::Broken,
             cause,

@@ -75,20 +75,13 @@ fn phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::fields::Fields;
-    use crate::intake::{ContentFraming, Version};
+
+    use crate::intake::Version;
 
     fn request(method: &str, version: Version) -> ClientRequest {
         ClientRequest {
-            method: method.to_owned(),
-            target: b"/".to_vec(),
             version,
-            fields: Fields::default(),
-            host: None,
-            framing: ContentFraming::Empty,
-            expects_continue: false,
-            keep_alive: true,
-            address: None,
+            ..ClientRequest::example(method)
         }
     }
 

@@ -5,14 +5,17 @@
 
 use std::io::{self, Read};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::exchange::content::ContentReader;
 use crate::exchange::desk::Desk;
-use crate::intake::{Found, Peer};
+use crate::intake::Found;
+use crate::system::timespec;
 
 /// The content of one attempt, as ureq reads it.
 pub struct Upload<'a> {
@@ -25,7 +28,7 @@ pub struct Upload<'a> {
 
 enum Sockets {
     Both {
-        client: TcpStream,
+        client: Arc<OwnedFd>,
         backend: TcpStream,
     },
     Unknown,
@@ -44,7 +47,10 @@ impl<'a> Upload<'a> {
     /// Waits until the client has sent more; an error when the backend has an answer first.
     fn wait(&mut self) -> io::Result<()> {
         let find = || {
-            let client = self.reader.peer().map_or(Found::Unknown, Peer::find);
+            let client = self
+                .reader
+                .peer()
+                .map_or(Found::Unknown, |peer| peer.find());
             let backend = self.desk.with(|attempt| attempt.uploading.take());
             match (client, backend) {
                 (Found::Here(client), Some(backend)) => Sockets::Both { client, backend },
@@ -58,11 +64,7 @@ impl<'a> Upload<'a> {
             PollFd::new(client, PollFlags::IN),
             PollFd::new(backend, PollFlags::IN),
         ];
-        let limit = Timespec {
-            tv_sec: i64::try_from(self.idle_timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: self.idle_timeout.subsec_nanos().into(),
-        };
-        match rustix::event::poll(&mut fds, Some(&limit)) {
+        match rustix::event::poll(&mut fds, Some(&timespec(self.idle_timeout))) {
             Ok(0) => {
                 self.reader.note_stall();
                 Err(io::ErrorKind::TimedOut.into())

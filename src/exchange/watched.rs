@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::intake::{Client, Ending, Job, Peer};
+use crate::intake::{Client, ClientTunnel, Ending, Job, Peer};
 
 /// A client, and whether its answer has begun: from then on only a cut can tell of a failure.
 pub struct Watched {
@@ -20,8 +20,21 @@ impl Client for Watched {
         self.client.write(bytes)
     }
 
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.has_begun = true;
+        self.client.write_now(bytes)
+    }
+
     fn peer(&self) -> Option<Peer> {
         self.client.peer()
+    }
+
+    fn can_skip_content(&self) -> bool {
+        self.client.can_skip_content()
+    }
+
+    fn tunnel(&mut self) -> Option<ClientTunnel> {
+        self.client.tunnel()
     }
 
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {

@@ -146,7 +146,9 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
         // The content was not read, and reading it could take for ever.
         out.clear();
         write_own(&mut out, &own, &request, false);
-        let ending = client.write(&out).map_or(Ending::Cut, |()| Ending::Close);
+        let ending = client
+            .write_now(&out)
+            .map_or(Ending::Cut, |()| Ending::Close);
         // Nothing is served behind a last answer.
         let _ = client.finish(ending);
     }
@@ -156,8 +158,8 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
 mod tests {
     use super::*;
     use crate::exchange::Timeouts;
-    use crate::intake::fields::Fields;
-    use crate::intake::{ContentFraming, Version};
+
+    use crate::intake::ContentFraming;
     use crate::pool::BackendUrl;
     use crossbeam_channel::{bounded, unbounded};
     use std::io;
@@ -195,15 +197,8 @@ mod tests {
 
     fn job(on_read: bool, on_write: bool, seen: &Sender<String>) -> Job {
         let request = ClientRequest {
-            method: "PUT".to_owned(),
-            target: b"/".to_vec(),
-            version: Version::Http11,
-            fields: Fields::default(),
-            host: Some(b"a".to_vec()),
             framing: ContentFraming::Sized(1),
-            expects_continue: false,
-            keep_alive: true,
-            address: None,
+            ..ClientRequest::example("PUT")
         };
         let client = Panicking {
             on_read,

@@ -10,7 +10,9 @@ mod request;
 pub mod tiny;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::queue::{Queue, Refused, queue};
@@ -40,9 +42,25 @@ pub trait Client: Send {
     /// Writes a piece of the answer, head included, and passes it on at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// How to find the client's socket, for waits that are long enough to look whether anyone is
-    /// still there; none where there is no such way.
+    /// Writes a whole short answer without waiting for a client that does not read.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes)
+    }
+
+    /// How to reach the client's socket, for waits in which the client may go away; none where
+    /// there is no such way.
     fn peer(&self) -> Option<Peer> {
+        None
+    }
+
+    /// Whether the content that is still unread is so short that it can be read behind the answer,
+    /// and the connection kept.
+    fn can_skip_content(&self) -> bool {
+        false
+    }
+
+    /// The connection itself, once 101 has been written: from then on its bytes are not HTTP.
+    fn tunnel(&mut self) -> Option<ClientTunnel> {
         None
     }
 
@@ -50,18 +68,29 @@ pub trait Client: Send {
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job>;
 }
 
-/// A way to a client's socket that costs nothing until it is used.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    address: SocketAddr,
-    find: fn(SocketAddr) -> Found,
+/// A client's connection that has left HTTP behind.
+#[derive(Debug)]
+pub struct ClientTunnel {
+    /// The socket, in blocking mode.
+    pub socket: Arc<OwnedFd>,
+    /// What the client has sent already.
+    pub ahead: Vec<u8>,
+}
+
+/// A way to a client's socket.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// The socket itself.
+    Here(Arc<OwnedFd>),
+    /// It has to be searched for, at a cost that only long waits justify.
+    Hidden(SocketAddr, fn(SocketAddr) -> Found),
 }
 
 /// What became of a client's connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Found {
-    /// It is there: a second descriptor of the socket.
-    Here(TcpStream),
+    /// It is there: the socket, or a second descriptor of it.
+    Here(Arc<OwnedFd>),
     /// It is gone.
     Gone,
     /// There is no way to tell.
@@ -70,8 +99,11 @@ pub enum Found {
 
 impl Peer {
     /// Looks for the socket.
-    pub fn find(self) -> Found {
-        (self.find)(self.address)
+    pub fn find(&self) -> Found {
+        match self {
+            Peer::Here(socket) => Found::Here(Arc::clone(socket)),
+            Peer::Hidden(address, find) => find(*address),
+        }
     }
 }
 

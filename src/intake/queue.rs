@@ -133,8 +133,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::fields::Fields;
-    use crate::intake::{Client, ClientRequest, ContentFraming, Version};
+
+    use crate::intake::{Client, ClientRequest};
     use std::io;
 
     struct NoClient;
@@ -152,17 +152,7 @@ mod tests {
     }
 
     fn job(name: &str) -> Job {
-        let request = ClientRequest {
-            method: name.to_owned(),
-            target: b"/".to_vec(),
-            version: Version::Http11,
-            fields: Fields::default(),
-            host: None,
-            framing: ContentFraming::Empty,
-            expects_continue: false,
-            keep_alive: true,
-            address: None,
-        };
+        let request = ClientRequest::example(name);
         let queued_at = Instant::now();
         Job {
             request,

@@ -49,6 +49,22 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
+    /// A request as tests want it: `METHOD /`, checked, without fields and content.
+    #[cfg(test)]
+    pub fn example(method: &str) -> ClientRequest {
+        ClientRequest {
+            method: method.to_owned(),
+            target: b"/".to_vec(),
+            version: Version::Http11,
+            fields: Fields::default(),
+            host: None,
+            framing: ContentFraming::Empty,
+            expects_continue: false,
+            keep_alive: true,
+            address: None,
+        }
+    }
+
     /// Whether answers to it never have content.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"

@@ -5,9 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+
+use crate::system::{plain, timespec};
 
 /// The longest that a dial in progress keeps the thread from noticing that it shall end.
 const POLL_SLICE: Duration = Duration::from_millis(50);
@@ -110,12 +112,8 @@ fn wait(dials: &[Dial], at_most: Duration) {
     let mut fds: Vec<_> = pending
         .map(|(fd, _)| PollFd::new(fd, PollFlags::OUT))
         .collect();
-    let at_most = Timespec {
-        tv_sec: i64::try_from(at_most.as_secs()).expect("a slice is short"),
-        tv_nsec: at_most.subsec_nanos().into(),
-    };
     // An interrupted poll is like one that timed out: the caller looks at every socket anyway.
-    let _ = poll(&mut fds, Some(&at_most));
+    let _ = poll(&mut fds, Some(&timespec(at_most)));
 }
 
 /// Looks at the connects of one dial; some once it is decided.
@@ -150,11 +148,7 @@ enum Progress {
 
 fn progress(fd: &OwnedFd, address: SocketAddr) -> Progress {
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match poll(&mut fds, Some(&now)) {
+    match poll(&mut fds, Some(&timespec(Duration::ZERO))) {
         Ok(n) if n > 0 => {}
         _ => return Progress::Waiting,
     }
@@ -179,13 +173,6 @@ pub fn is_self_connected(fd: &OwnedFd, address: SocketAddr) -> bool {
 
 fn describe(error: Errno) -> String {
     format!("connect: {}", plain(&io::Error::from(error)))
-}
-
-/// An error's text as the log wants it: `connection refused` without the system's number.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    text.to_lowercase()
 }
 
 /// [`TcpStream::connect_timeout`] that does not take a connection to itself for a backend.

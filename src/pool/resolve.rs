@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::pool::{Backend, Pool, dial};
+use crate::pool::{Backend, Pool};
+use crate::system;
 
 /// The time between two look-ups of a name.
 pub const LOOK_UP_INTERVAL: Duration = Duration::from_secs(30);
@@ -51,7 +52,7 @@ fn look_up(backend: &Backend) {
         // A failing look-up keeps the last answer.
         Err(error) => {
             let kept = before.len();
-            let error = dial::plain(&error);
+            let error = system::plain(&error);
             warn!(
                 "backend {}: look-up: {error}; {kept} known addresses kept",
                 backend.url

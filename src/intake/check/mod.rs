@@ -89,7 +89,7 @@ fn wants_keep_alive(request: &ClientRequest) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::intake::ContentFraming;
+
     use crate::intake::fields::Fields;
 
     pub fn request(version: Version, method: &str, target: &str, lines: &[&str]) -> ClientRequest {
@@ -99,15 +99,11 @@ pub(super) mod tests {
             fields.push(name.as_bytes(), value.as_bytes());
         }
         ClientRequest {
-            method: method.to_owned(),
             target: target.as_bytes().to_vec(),
             version,
             fields,
-            host: None,
-            framing: ContentFraming::Empty,
-            expects_continue: false,
             keep_alive: false,
-            address: None,
+            ..ClientRequest::example(method)
         }
     }
 

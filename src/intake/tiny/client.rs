@@ -181,10 +181,7 @@ impl Client for TinyClient {
     }
 
     fn peer(&self) -> Option<Peer> {
-        Some(Peer {
-            address: self.address,
-            find: socket::look_for,
-        })
+        Some(Peer::Hidden(self.address, socket::look_for))
     }
 
     fn finish(mut self: Box<Self>, ending: Ending) -> Option<Job> {

@@ -10,6 +10,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use crate::intake::Found;
 
@@ -22,10 +23,7 @@ pub const DESCRIPTORS: &str = "/dev/fd";
 /// A duplicate of the socket connected to this client; none when it is gone, or the table of
 /// descriptors cannot be read (no /proc).
 pub fn find(client: SocketAddr) -> Option<TcpStream> {
-    match look_for(client) {
-        Found::Here(stream) => Some(stream),
-        Found::Gone | Found::Unknown => None,
-    }
+    search(fs::read_dir(DESCRIPTORS).ok()?, client)
 }
 
 /// The same, and tells the two reasons for none apart. A connection that was reset is gone, even
@@ -34,13 +32,17 @@ pub fn look_for(client: SocketAddr) -> Found {
     let Ok(entries) = fs::read_dir(DESCRIPTORS) else {
         return Found::Unknown;
     };
-    let found = entries.flatten().find_map(|entry| {
+    let found = search(entries, client).map(|stream| Arc::new(OwnedFd::from(stream)));
+    found.map_or(Found::Gone, Found::Here)
+}
+
+fn search(entries: fs::ReadDir, client: SocketAddr) -> Option<TcpStream> {
+    entries.flatten().find_map(|entry| {
         let fd: RawFd = entry.file_name().to_str()?.parse().ok()?;
         let stream = TcpStream::from(duplicate(fd).ok()?);
         // Anything that is not a connected internet socket fails this, and is closed again.
         (stream.peer_addr().ok()? == client).then_some(stream)
-    });
-    found.map_or(Found::Gone, Found::Here)
+    })
 }
 
 #[allow(unsafe_code)]
