@@ -9,16 +9,18 @@ DESTDIR =
 TARGET  = $${CARGO_TARGET_DIR:-target}
 BINARY  = $(TARGET)/release/threadbare
 
-.PHONY: help build run demo check test model interop bench load micro size install clean
+.PHONY: help build run demo check test test-tiny model interop bench load micro readiness size \
+	install clean
 
 help:
 	@echo 'make build    the release binary'
 	@echo 'make run      the demo: three built-in backends and the balancer before them'
 	@echo 'make test     every test that needs only Rust'
+	@echo 'make test-tiny  tests that hold for both listeners, with the other one: tiny_http'
 	@echo 'make check    format, lints, documentation, tests and models: what a commit must pass'
 	@echo 'make model    the models of the threads, every interleaving of them (loom)'
-	@echo 'make interop  tests with real peers: nginx, HAProxy, Go, Python, curl, wrk'
-	@echo 'make bench    load and micro benches; see bench/README.md'
+	@echo 'make interop  tests with real peers: nginx, HAProxy, Go, Python, Chromium, curl, wrk'
+	@echo 'make bench    load and micro benches; see bench/README.md, also for make readiness'
 	@echo 'make size     size of the release binary and its resident memory when idle'
 	@echo 'make install  into $$(DESTDIR)$$(PREFIX)/bin, $(DESTDIR)$(PREFIX)/bin as it stands'
 	@echo 'make clean    removes what was built'
@@ -32,8 +34,15 @@ demo: build
 	"$(BINARY)" demo --listen 127.0.0.1:8080
 
 test:
-	$(CARGO) test --lib --bins --test it --test tidy --test model
+	$(CARGO) test --lib --bins --test it --test tidy --test differential --test model
 	$(CARGO) test --doc
+
+# The modules of tests/it whose every sentence is true of both listeners.
+BOTH = answers bad_answers balance content demo fields forwarding framing health kept queue retry \
+	shutdown streaming truncation
+
+test-tiny:
+	THREADBARE_LISTENER=tiny_http $(CARGO) test --test it -- $(BOTH:%=%::)
 
 check:
 	$(CARGO) fmt --check
@@ -57,6 +66,9 @@ load: build
 
 micro:
 	$(CARGO) bench --bench micro
+
+readiness:
+	$(CARGO) bench --bench readiness
 
 size: build
 	@bench/size.sh "$(BINARY)"

@@ -2,7 +2,7 @@
 # Load on threadbare and on its peers, in turn and several rounds, and one table at the end.
 # bench/README.md says how it measures and how to read it. Settings, all by environment:
 #   ROUNDS=5 DURATION=10 (seconds of each load) CONNECTIONS=64 THREADS=2 (of wrk)
-#   PROXIES="threadbare nginx haproxy reverseproxy simplelb"   BASE_PORT=18400   SHORT=1 (for CI)
+#   PROXIES="threadbare tiny_http nginx haproxy reverseproxy simplelb"   BASE_PORT=18400   SHORT=1 (for CI)
 #   MAX_OTHERS=5 (per cent of the CPU time; a load disturbed by more is repeated) TRIES=4
 #   BINARY=target/release/threadbare   KEEP=file (also writes the raw measurements there)
 set -eu
@@ -17,7 +17,7 @@ CONNECTIONS=${CONNECTIONS:-64}
 THREADS=${THREADS:-2}
 MAX_OTHERS=${MAX_OTHERS:-5}
 TRIES=${TRIES:-4}
-PROXIES=${PROXIES:-threadbare nginx haproxy reverseproxy simplelb}
+PROXIES=${PROXIES:-threadbare tiny_http nginx haproxy reverseproxy simplelb}
 BINARY=${BINARY:-${CARGO_TARGET_DIR:-$here/../target}/release/threadbare}
 
 # Below the range from which Linux takes ports for outgoing connections: none can be in the way.
@@ -121,8 +121,10 @@ start_nginx() {
 # Starts one proxy in the background; false where it is not installed.
 start_proxy() {
     case $1 in
-    threadbare)
-        "$BINARY" --listen "$PROXY" --backend "http://$B1" --backend "http://$B2" \
+    threadbare | tiny_http)
+        listener=gate
+        [ "$1" = threadbare ] || listener=$1
+        "$BINARY" --listener "$listener" --listen "$PROXY" --backend "http://$B1" --backend "http://$B2" \
             --backend "http://$B3" --log-level warn 2>"$tmp/$1.log" &
         ;;
     nginx)
@@ -141,7 +143,7 @@ start_proxy() {
         "$tmp/$1" -listen "$PROXY" -backends "http://$B1,http://$B2,http://$B3" \
             2>"$tmp/$1.log" &
         ;;
-    *) fail "PROXIES names $1, which is none of threadbare nginx haproxy reverseproxy simplelb" ;;
+    *) fail "PROXIES names $1, which is none of threadbare tiny_http nginx haproxy reverseproxy simplelb" ;;
     esac
     proxy_pid=$!
 }

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use divan::{Bencher, black_box};
-use threadbare::exchange::fields::{Length, write_request_fields, write_response_fields};
+use threadbare::exchange::fields::{Added, Length, write_request_fields, write_response_fields};
+use threadbare::intake::check::Limits;
 use threadbare::intake::fields::Fields;
+use threadbare::intake::gate::content::Decoder;
+use threadbare::intake::gate::head::{HeadScan, parse};
 use threadbare::intake::{ClientRequest, ContentFraming, Version};
 use threadbare::pool::{BackendUrl, Pool};
 
@@ -56,12 +59,8 @@ fn rewrite_request_fields(bencher: Bencher, n_fields: usize) {
     let mut out = Vec::with_capacity(32 * 1024);
     bencher.bench_local(|| {
         out.clear();
-        write_request_fields(
-            &mut out,
-            black_box(&request),
-            Length::Unannounced,
-            "127.0.0.1:8081",
-        );
+        let added = Added::plain(Length::Unannounced, "127.0.0.1:8081");
+        write_request_fields(&mut out, black_box(&request), &added);
         out.len()
     });
 }
@@ -80,6 +79,56 @@ fn rewrite_response_fields(bencher: Bencher, n_fields: usize) {
         );
         out.len()
     });
+}
+
+/// What a head costs when all of it comes at once: looked through, read, checked.
+#[divan::bench(args = N_FIELDS)]
+fn read_head(bencher: Bencher, n_fields: usize) {
+    let (head, limits) = (head_of(n_fields), Limits::default());
+    bencher.bench(|| {
+        let end = HeadScan::default().scan(black_box(&head), &limits);
+        assert_eq!(end, Ok(Some(head.len())));
+        parse(&head, None, &limits)
+    });
+}
+
+/// The part of it that finds the end.
+#[divan::bench(args = N_FIELDS)]
+fn scan_head(bencher: Bencher, n_fields: usize) {
+    let (head, limits) = (head_of(n_fields), Limits::default());
+    bencher.bench(|| HeadScan::default().scan(black_box(&head), &limits));
+}
+
+/// The baseline of these: `httparse` alone, which looks neither for bare LF nor at limits.
+#[divan::bench(args = N_FIELDS)]
+fn baseline_httparse(bencher: Bencher, n_fields: usize) {
+    let head = head_of(n_fields);
+    bencher.bench(|| {
+        let mut lines = [httparse::EMPTY_HEADER; 100];
+        httparse::Request::new(&mut lines)
+            .parse(black_box(&head))
+            .is_ok()
+    });
+}
+
+/// 64 KiB, in chunks so long.
+#[divan::bench(args = [16, 1024, 65_536])]
+fn decode_chunks(bencher: Bencher, length: usize) {
+    let chunk = format!("{length:x}\r\n{}\r\n", "v".repeat(length));
+    let content = chunk.repeat(65_536 / length) + "0\r\n\r\n";
+    let mut output = vec![0; 65_536];
+    bencher.bench_local(|| {
+        let mut decoder = Decoder::new(ContentFraming::Chunked);
+        decoder.decode(black_box(content.as_bytes()), &mut output)
+    });
+}
+
+fn head_of(n_fields: usize) -> Vec<u8> {
+    let mut head = b"GET /a/path?and=query HTTP/1.1\r\n".to_vec();
+    for (name, value) in fields_of(n_fields).iter() {
+        head.extend([name, b": ", value, b"\r\n"].concat());
+    }
+    [&head[..], b"\r\n"].concat()
 }
 
 fn pool_of(n_backends: usize) -> Pool {
@@ -109,6 +158,7 @@ fn request_with(fields: Fields) -> ClientRequest {
         host: Some(b"www.example.org".to_vec()),
         framing: ContentFraming::Empty,
         expects_continue: false,
+        upgrade: false,
         keep_alive: true,
         address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     }

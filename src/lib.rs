@@ -5,9 +5,11 @@
 //! promises no stable interface.
 //!
 //! ```text
-//! listener ──[bounded channel of Jobs]──▶ worker-1 … worker-64 ──ureq──▶ backend
-//!    │ full or too old                        │ picks the next backend that is up
-//!    ▼                                        │ retries by one pure rule
+//!            ┌──────── parks what it has served ────────┐
+//!            ▼                                          │
+//! waiter ──[bounded channel of Jobs]──▶ worker-1 … worker-64 ──ureq──▶ backend
+//!    │ full or too old         foreman ──▶    │ picks the next backend that is up
+//!    ▼                promotes and refills    │ retries by one pure rule
 //! refuser: 503                                ▼ hints
 //!                                          health: dials all backends side by side
 //! ```
@@ -28,8 +30,13 @@
 //!
 //! # Invariants
 //!
-//! - The listener never blocks on a client or on the queue: what does not fit is refused by a
-//!   thread of its own.
+//! - The waiter never blocks on a client or on the queue: what does not fit is refused by a thread
+//!   of its own. A client that is idle, or sends slowly, holds no thread.
+//! - A connection is in one place: parked with the waiter, in the queue, or with a worker.
+//! - What a worker gets has one reading (RFC 9112), or it never gets it.
+//! - The pool has its full number of workers free for short requests, as long as not all long-haul
+//!   threads are out; and no backend that is not alone holds more than its share of them.
+//! - An exchange never moves to another thread.
 //! - A connection has one exchange at a time, and after its last answer it has no other.
 //! - What may have reached a backend is sent again only if the method is idempotent and the content
 //!   can be repeated ([`exchange::retry`]).
@@ -41,8 +48,9 @@
 //!   deadline or a sentence that says why not.
 //! - Whatever happens to one exchange, panic included, costs that exchange.
 //!
-//! Absent on purpose: an async runtime, an HTTP parser of our own (`tiny_http` reads requests, ureq
-//! and httparse read answers), global state, and threads that sleep.
+//! Absent on purpose: an async runtime, an HTTP parser of our own (httparse reads heads and
+//! ureq-proto content, behind checks of ours; ureq reads answers), global state, and threads that
+//! sleep.
 //!
 //! # The tour
 //!
@@ -50,18 +58,23 @@
 //!
 //! 1. [`server`]: every thread, who starts it, what ends it; the shutdown wave.
 //! 2. [`intake::queue`]: why a bounded channel is enough, and what full means.
-//! 3. [`exchange`]: the worker's loop (`worker.rs`), one exchange (`mod.rs`).
-//! 4. [`exchange::retry`]: the whole rule of retrying, as one function.
-//! 5. [`pool`]: round robin by one atomic over a list that changes; then `health.rs`, a state
+//! 3. [`intake::gate`]: `waiter.rs` and `lot.rs`: thousands of clients and one thread; `head` and
+//!    `content`: what is let in.
+//! 4. [`exchange`]: the worker's loop (`worker.rs`), one exchange (`mod.rs`), and how a worker that
+//!    takes long leaves the pool with its thread (`crew.rs`, `foreman.rs`).
+//! 5. [`exchange::retry`]: the whole rule of retrying, as one function.
+//! 6. [`pool`]: round robin by one atomic over a list that changes; then `health.rs`, a state
 //!    machine that is told the time, and `dial.rs`, many connects in one thread.
-//! 6. `exchange/transport.rs`: what it takes to put a library behind a seam.
-//! 7. `intake/tiny`: living with a library that can't be changed.
-//! 8. `tests/model`: the pick and the wave under every interleaving.
+//! 7. `exchange/transport.rs`: what it takes to put a library behind a seam; then `tunnel.rs`:
+//!    two sockets, both directions, one thread.
+//! 8. `intake/tiny`: the other listener, and living with a library that can't be changed.
+//! 9. `tests/model`: the pick, the crew and the wave under every interleaving.
 
 pub mod exchange;
 pub mod intake;
 pub mod pool;
 pub mod process;
 pub mod server;
+mod sync;
 mod system;
 pub mod watch;

@@ -47,10 +47,11 @@ fn main() -> ExitCode {
 
 fn run(mut config: Config) -> Result<u8, String> {
     if config.command == Command::DemoBackend {
-        let ended = demo::run_backend(&config.listen);
+        let listen = config.listen[0].to_string();
+        let ended = demo::run_backend(&listen);
         return ended
             .map(|()| 0)
-            .map_err(|e| format!("cannot run on {}: {e}", config.listen));
+            .map_err(|e| format!("cannot run on {listen}: {e}"));
     }
     let n_descriptors = limits::raise_descriptor_limit();
     let demo = match config.command {
@@ -60,12 +61,25 @@ fn run(mut config: Config) -> Result<u8, String> {
     if let Some(demo) = &demo {
         config.backends = demo.urls()?;
     }
+    if let Some(n) = n_descriptors {
+        let room = limits::room_for_clients(
+            n,
+            config.n_workers,
+            config.max_long_haul,
+            config.backends.len(),
+        );
+        if room < config.max_connections {
+            let asked = config.max_connections;
+            info!("max-connections is {room}, not {asked}: {n} descriptors are all there are");
+            config.max_connections = room;
+        }
+    }
     let stopping = Arc::new(AtomicBool::new(false));
     // Capacity 1: the first reason to stop is enough.
     let (tell, events) = bounded(1);
     server::watch_signals(&stopping, tell.clone()).map_err(|e| format!("signals: {e}"))?;
     let server = Server::start(&config, stopping, tell).map_err(|e| e.to_string())?;
-    let address = server.address();
+    let address = server.addresses().join(", ");
     let (n_workers, n_backends) = (config.n_workers, config.backends.len());
     let n_descriptors = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());
     info!(
@@ -73,7 +87,7 @@ fn run(mut config: Config) -> Result<u8, String> {
          {n_descriptors} descriptors"
     );
     if let Some(demo) = &demo {
-        let _ = print(&demo.describe(&address.to_string()));
+        let _ = print(&demo.describe(&server.addresses()[0]));
     }
     Ok(server::run_until_stopped(
         server,

@@ -1,8 +1,11 @@
-//! What several rooms ask of the system: error texts, timeouts for `poll`, and whose lack it is.
+//! What several rooms ask of the system: error texts, timeouts for `poll`, lacks, ends of threads.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use log::error;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 
@@ -32,4 +35,24 @@ pub fn is_lack_of_means(error: &io::Error) -> bool {
     ];
     let number = error.raw_os_error();
     number.is_some_and(|number| ours.iter().any(|errno| errno.raw_os_error() == number))
+}
+
+/// Resets a TCP connection at once, whoever else holds its socket; shuts any other socket down.
+pub fn reset(socket: impl AsFd) {
+    use rustix::net::{Shutdown, connect_unspec, shutdown};
+    // Disconnecting a TCP socket (connect to AF_UNSPEC) sends the reset without waiting for the
+    // last duplicate to be closed. Where that is not known, closing both ways has to do.
+    if connect_unspec(&socket).is_err() {
+        let _ = shutdown(&socket, Shutdown::Both); // an error: it is closed already
+    }
+}
+
+/// Joins a thread. What panics is contained where it matters, so a panic that ends one is news.
+pub fn join<T>(thread: JoinHandle<T>) -> Option<T> {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    let ended = thread.join();
+    if ended.is_err() {
+        error!("the thread {name} had panicked");
+    }
+    ended.ok()
 }

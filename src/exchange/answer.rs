@@ -5,10 +5,11 @@ use std::io::Write as _;
 use crate::exchange::fields::{self, Length};
 use crate::intake::check::parse_length;
 use crate::intake::fields::list;
+use crate::intake::own::write_connection;
 use crate::intake::{ClientRequest, Version};
 
 /// Field lines taken from a backend's answer at most, the same as ureq's limit.
-const MAX_RESPONSE_FIELDS: usize = 128;
+pub const MAX_RESPONSE_FIELDS: usize = 128;
 
 /// How the content of an answer goes to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,15 +114,6 @@ fn content_length<'a>(
         return Err("it has both Content-Length and Transfer-Encoding");
     }
     Ok(Some(length))
-}
-
-/// Persistence is said where it is not the version's default (RFC 9112 §9.3).
-pub fn write_connection(out: &mut Vec<u8>, request: &ClientRequest, keep_alive: bool) {
-    match (request.version, keep_alive) {
-        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
-        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

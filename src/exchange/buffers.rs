@@ -1,11 +1,14 @@
 //! The bytes between ureq and a backend's socket. They belong to the worker, which lends them to
 //! the connection in use: an idle connection costs a descriptor and no memory.
 
+use std::io::{self, IoSlice, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use ureq::unversioned::transport::Buffers;
 
 use crate::exchange::desk::{Desk, Phase};
+use crate::exchange::interim::is_interim;
 
 /// Room for output: ureq's head, or a piece of content.
 const OUTPUT_SIZE: usize = 16 * 1024;
@@ -133,10 +136,20 @@ impl Buffers for WireBuffers {
     }
 }
 
-/// Whether a head is that of an interim answer (1xx, but 101 is final: RFC 9110 §15.2).
-fn is_interim(head: &[u8]) -> bool {
-    let status = head.split(|&b| b == b' ').nth(1).unwrap_or_default();
-    status.starts_with(b"1") && !status.starts_with(b"101")
+/// Writes both parts, in as few calls as the socket takes.
+pub fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Result<()> {
+    let mut parts = [IoSlice::new(head), IoSlice::new(content)];
+    let mut left = &mut parts[..];
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match stream.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

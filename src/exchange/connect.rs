@@ -126,6 +126,6 @@ fn take_open(backend: &Backend) -> Option<TcpStream> {
 }
 
 /// Looks whether something can be read, without waiting and without reading it.
-pub fn peek(stream: &TcpStream) -> Result<usize, Errno> {
+fn peek(stream: &TcpStream) -> Result<usize, Errno> {
     rustix::net::recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(_, n)| n)
 }

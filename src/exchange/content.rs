@@ -1,13 +1,11 @@
 //! The content of a client's request on its way to a backend: held in memory, or streamed.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use crate::exchange::fields::Length;
 use crate::exchange::retry::Replay;
-use crate::intake::{Client, ClientRequest, ContentFraming, Peer};
-
-/// Content up to this length is held in memory, so that it can be sent again; bytes.
-pub const MAX_HELD: usize = 64 * 1024;
+use crate::intake::{Client, ClientRequest, ContentFraming, MAX_HELD, Peer};
 
 /// How the client failed us while we read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +14,8 @@ pub enum ClientFailure {
     Stalled,
     /// Its content is malformed.
     Malformed,
+    /// Its content is longer than the limit that was set.
+    TooLarge,
     /// It went away.
     Gone,
 }
@@ -25,6 +25,7 @@ impl From<&io::Error> for ClientFailure {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientFailure::Stalled,
             io::ErrorKind::InvalidData => ClientFailure::Malformed,
+            io::ErrorKind::FileTooLarge => ClientFailure::TooLarge,
             _ => ClientFailure::Gone,
         }
     }
@@ -43,12 +44,14 @@ pub struct Content {
     /// How many bytes have been passed on of it.
     n_streamed: u64,
     length: Length,
+    /// Whether the client sends none of it before it is told to (100).
+    is_withheld: bool,
     failure: Option<ClientFailure>,
 }
 
 impl Content {
     /// Takes what fits into memory. Content that the client only sends when told to (100) is left
-    /// where it is until a backend has been reached.
+    /// where it is until a backend wants it.
     pub fn read(
         request: &ClientRequest,
         client: &mut dyn Client,
@@ -65,6 +68,7 @@ impl Content {
             is_touched: false,
             n_streamed: 0,
             length,
+            is_withheld: false,
             failure: None,
         };
         let fits = match length {
@@ -74,6 +78,7 @@ impl Content {
         };
         if request.expects_continue || !fits {
             content.has_more = true;
+            content.is_withheld = request.expects_continue;
             return Ok(content);
         }
         if content
@@ -132,6 +137,12 @@ impl Content {
         !self.has_more
     }
 
+    /// Whether the client still waits to be told (100) that its content is wanted. The first read
+    /// tells it.
+    pub fn waits_for_100(&self) -> bool {
+        self.is_withheld && !self.is_touched
+    }
+
     /// How the client failed, if it was the client.
     pub fn failure(&self) -> Option<ClientFailure> {
         self.failure
@@ -154,16 +165,21 @@ pub struct ContentReader<'a> {
 }
 
 impl ContentReader<'_> {
-    /// Whether the next read is one in the middle of a sized stream: then nothing of it is in any
-    /// buffer, and the client's socket tells when there is more.
+    /// Whether the next read is one in the middle of a stream, with nothing of it in any buffer:
+    /// then the client's socket tells when there is more.
     pub fn is_mid_stream(&self) -> bool {
         let content = &*self.content;
-        content.has_more && content.n_streamed > 0 && matches!(content.length, Length::Sized(_))
+        content.has_more && content.n_streamed > 0 && self.client.is_drained()
     }
 
     /// The client's socket, if it can be found.
     pub fn peer(&self) -> Option<Peer> {
         self.client.peer()
+    }
+
+    /// The client was waited for, for so long.
+    pub fn note_wait(&mut self, took: Duration) {
+        self.client.note_wait(took);
     }
 
     /// The client sent nothing for too long.
@@ -290,6 +306,7 @@ mod tests {
         let mut content = Content::read(&request, &mut client).expect("nothing is read");
         assert_eq!(client.left, 5);
         assert_eq!(content.replay(), Replay::Possible);
+        assert!(content.waits_for_100());
         assert!(!content.is_read());
         let mut five = [0; 5];
         content
@@ -297,6 +314,7 @@ mod tests {
             .read_exact(&mut five)
             .expect("it gives");
         assert!(content.is_read());
+        assert!(!content.waits_for_100());
         assert_eq!(content.replay(), Replay::Impossible);
     }
 
@@ -306,6 +324,7 @@ mod tests {
             (io::ErrorKind::WouldBlock, ClientFailure::Stalled),
             (io::ErrorKind::TimedOut, ClientFailure::Stalled),
             (io::ErrorKind::InvalidData, ClientFailure::Malformed),
+            (io::ErrorKind::FileTooLarge, ClientFailure::TooLarge),
             (io::ErrorKind::UnexpectedEof, ClientFailure::Gone),
             (io::ErrorKind::ConnectionReset, ClientFailure::Gone),
         ];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::exchange::buffers::WireBuffers;
+use crate::exchange::interim::is_switch;
 use crate::intake::Peer;
 use crate::pool::Backend;
 
@@ -34,6 +35,26 @@ pub enum Source {
     Early(TcpStream),
 }
 
+/// A connection that has left HTTP behind.
+#[derive(Debug)]
+pub struct Switched {
+    /// The connection.
+    pub stream: TcpStream,
+    /// What came behind the head of the answer.
+    pub behind: Vec<u8>,
+}
+
+/// How a request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The head is all there is, or all that has not been sent.
+    Alone,
+    /// The head goes out together with the first piece of content.
+    WithContent,
+    /// The head goes first, and the content when the backend asks for it (100), or says nothing.
+    AwaitingContinue,
+}
+
 /// What a worker and the transport that it lends to ureq tell each other about one attempt.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // independent facts about one attempt
@@ -44,8 +65,10 @@ pub struct Attempt {
     pub source: Source,
     /// In: the head to send.
     pub head: Vec<u8>,
-    /// In: content follows, and its first piece goes out together with the head.
-    pub has_content: bool,
+    /// In: what goes out with the head. Alone, once the head has been sent.
+    pub opening: Opening,
+    /// In: the backend is asked to switch to another protocol.
+    pub asks_to_switch: bool,
     /// In: not all of the content is in memory.
     pub is_streamed: bool,
     /// In: the client's socket, to see whether it is still there.
@@ -54,6 +77,8 @@ pub struct Attempt {
     pub client_is_gone: bool,
     /// Between: a second descriptor of the connection that content is streamed to.
     pub uploading: Option<TcpStream>,
+    /// Between: what was read of the backend's answer while the request was still being sent.
+    pub ahead: Vec<u8>,
     /// Between: the backend has answered before it had all of the content.
     pub is_early: bool,
     /// Out: how far it came.
@@ -68,8 +93,23 @@ pub struct Attempt {
     pub n_buffered: usize,
     /// Out: a connection on which an answer came, or may have come, before all was sent.
     pub early: Option<TcpStream>,
+    /// Out: a connection that speaks another protocol now.
+    pub switched: Option<Switched>,
     /// Buffers of the worker, lent to the connection that is in use.
     pub buffers: Option<WireBuffers>,
+}
+
+impl Attempt {
+    /// Puts the connection aside if it speaks another protocol now, as it was asked to; else gives
+    /// it back. `input` is what ureq did not read of it.
+    pub fn keep_switched(&mut self, stream: TcpStream, input: &[u8]) -> Option<TcpStream> {
+        if !self.asks_to_switch || !is_switch(&self.response_head) {
+            return Some(stream);
+        }
+        let behind = [input, &self.ahead].concat();
+        self.switched = Some(Switched { stream, behind });
+        None
+    }
 }
 
 /// Protects the attempt, because ureq wants its transports to be `Sync`. Never contended: the
@@ -83,11 +123,13 @@ impl Desk {
             backend: None,
             source: Source::Any,
             head: Vec::new(),
-            has_content: false,
+            opening: Opening::Alone,
+            asks_to_switch: false,
             is_streamed: false,
             peer: None,
             client_is_gone: false,
             uploading: None,
+            ahead: Vec::new(),
             is_early: false,
             phase: Phase::Connecting,
             is_reused: false,
@@ -95,6 +137,7 @@ impl Desk {
             response_head: Vec::new(),
             n_buffered: 0,
             early: None,
+            switched: None,
             buffers: None,
         }))
     }

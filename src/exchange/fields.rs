@@ -3,8 +3,8 @@
 //! Pure, and byte for byte: names keep their case, values their bytes, lines their order.
 
 use std::io::Write as _;
-use std::net::IpAddr;
 
+use crate::exchange::forwarded;
 use crate::intake::ClientRequest;
 use crate::intake::fields::list;
 
@@ -40,14 +40,15 @@ fn is_hop_by_hop(name: &[u8]) -> bool {
 
 /// What the Connection lines name, which ends here too.
 ///
-/// Host and Content-Length can't be named away: without them the message would mean something
-/// else to the next hop.
+/// Host, Content-Length and the X-Forwarded fields can't be named away: without them the message
+/// would mean something else to the next hop, or come from someone else.
 fn named_by_connection<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<&'a [u8]> {
     lines
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
         .flat_map(|(_, value)| list(value))
         .filter(|option| {
-            !option.eq_ignore_ascii_case(b"host") && !option.eq_ignore_ascii_case(b"content-length")
+            let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+            !is(b"host") && !is(b"content-length") && !forwarded::is_forwarded(option)
         })
         .collect()
 }
@@ -74,6 +75,12 @@ pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the pair of fields that asks for another protocol, or agrees to it.
+pub fn write_upgrade(out: &mut Vec<u8>, protocols: &[u8]) {
+    write_line(out, b"Connection", b"Upgrade");
+    write_line(out, b"Upgrade", protocols);
+}
+
 fn write_length(out: &mut Vec<u8>, length: Length) {
     match length {
         Length::Unannounced => {}
@@ -84,57 +91,61 @@ fn write_length(out: &mut Vec<u8>, length: Length) {
     }
 }
 
-/// Fields of the client that never reach a backend as they are: replaced by our own, or answered
-/// by us. `Forwarded` says the same as the X-Forwarded fields and could be forged as easily.
-fn is_ours(name: &[u8]) -> bool {
-    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-    match name.len() {
-        6 => is("expect"),
-        9 => is("forwarded"),
-        15 => is("x-forwarded-for"),
-        16 => is("x-forwarded-host"),
-        17 => is("x-forwarded-proto"),
-        _ => false,
+/// What a backend's request has beside the client's own fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Added<'a> {
+    /// How the content is announced.
+    pub length: Length,
+    /// The backend's own Host, for clients that sent none (HTTP/1.0).
+    pub authority: &'a str,
+    /// Whether the client is a proxy whose X-Forwarded fields are believed.
+    pub is_trusted: bool,
+    /// Whether the backend is asked if it wants the content (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// The protocols that the backend is asked to switch to.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+impl<'a> Added<'a> {
+    /// For a client that is nobody special, and asks for nothing special.
+    pub fn plain(length: Length, authority: &'a str) -> Added<'a> {
+        Added {
+            length,
+            authority,
+            is_trusted: false,
+            expects_continue: false,
+            upgrade: None,
+        }
     }
 }
 
 /// Writes the fields of a backend's request, with the empty line behind them.
-///
-/// `authority` is the backend's own, for clients that sent no Host (HTTP/1.0).
-pub fn write_request_fields(
-    out: &mut Vec<u8>,
-    request: &ClientRequest,
-    length: Length,
-    authority: &str,
-) {
+pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &Added) {
     let host = request.host.as_deref();
     if request.fields.all("Host").next().is_none() {
-        write_line(out, b"Host", host.unwrap_or(authority.as_bytes()));
+        write_line(out, b"Host", host.unwrap_or(added.authority.as_bytes()));
     }
-    let mut length_left = Some(length);
+    let mut length_left = Some(added.length);
     for_each_end_to_end(request.fields.iter(), |name, value| {
         if name.eq_ignore_ascii_case(b"host") {
             write_line(out, name, host.unwrap_or(value));
         } else if name.eq_ignore_ascii_case(b"content-length") {
             write_length(out, length_left.take().unwrap_or(Length::Unannounced));
-        } else if !is_ours(name) {
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            // Answered by us, or said again by us.
+        } else if !forwarded::is_ours(name, added.is_trusted) {
             write_line(out, name, value);
         }
     });
     write_length(out, length_left.unwrap_or(Length::Unannounced));
-    if let Some(address) = request.address {
-        write!(out, "X-Forwarded-For: {}\r\n", canonical(address)).expect("a Vec takes any bytes");
+    if let Some(protocols) = added.upgrade {
+        write_upgrade(out, protocols);
     }
-    out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
-    if let Some(host) = host {
-        write_line(out, b"X-Forwarded-Host", host);
+    if added.expects_continue {
+        write_line(out, b"Expect", b"100-continue");
     }
+    forwarded::write(out, request, added.is_trusted);
     out.extend_from_slice(b"\r\n");
-}
-
-/// An IPv4 client on an IPv6 socket is an IPv4 client.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 /// Writes the fields of the client's answer that come from the backend, without the empty line:
@@ -184,7 +195,8 @@ mod tests {
 
     fn forwarded(lines: &[(&str, &str)], length: Length) -> String {
         let mut out = Vec::new();
-        write_request_fields(&mut out, &request(lines), length, "backend:81");
+        let added = Added::plain(length, "backend:81");
+        write_request_fields(&mut out, &request(lines), &added);
         String::from_utf8(out).expect("the lines are text")
     }
 
@@ -229,23 +241,6 @@ mod tests {
         );
         let kept = "Host: a\r\nX-Three: 3\r\nTransfer-Encoding: chunked\r\n";
         assert_eq!(text, format!("{kept}{ADDED}"));
-    }
-
-    #[test]
-    fn what_a_client_claims_about_itself_is_replaced() {
-        let text = forwarded(
-            &[
-                ("X-Forwarded-For", "203.0.113.9"),
-                ("Host", "a"),
-                ("x-forwarded-proto", "https"),
-                ("X-FORWARDED-HOST", "b"),
-                ("Forwarded", "for=1"),
-                ("Expect", "100-continue"),
-                ("X-Forwarded-Port", "1"),
-            ],
-            Length::Unannounced,
-        );
-        assert_eq!(text, format!("Host: a\r\nX-Forwarded-Port: 1\r\n{ADDED}"));
     }
 
     #[test]

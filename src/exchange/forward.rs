@@ -9,8 +9,8 @@ use ureq::{Agent, Body, BodyReader, SendBody};
 use crate::exchange::buffers::MAX_RESPONSE_HEAD;
 use crate::exchange::connect::{NoResolver, WireConnector};
 use crate::exchange::content::Content;
-use crate::exchange::desk::{Desk, Phase, Source};
-use crate::exchange::fields::{self, Length};
+use crate::exchange::desk::{Desk, Opening, Phase, Source, Switched};
+use crate::exchange::fields::{self, Added, Length};
 use crate::exchange::retry::Failure;
 use crate::exchange::upload::Upload;
 use crate::intake::{Client, ClientRequest};
@@ -37,6 +37,18 @@ pub struct Forwarder {
     uri: Uri,
 }
 
+/// One try: whom to ask, and how.
+pub struct Errand<'a> {
+    /// Whom to ask.
+    pub backend: &'a Arc<Backend>,
+    /// Not on an idle connection: one of those turned out dead.
+    pub on_new_connection: bool,
+    /// The client is a proxy whose X-Forwarded fields are believed.
+    pub is_trusted: bool,
+    /// The protocols that the backend is asked to switch to.
+    pub upgrade: Option<&'a [u8]>,
+}
+
 /// An answer whose head has come.
 pub struct BackendResponse {
     /// The head as received, status line and all.
@@ -54,6 +66,20 @@ pub struct Failed {
     pub failure: Failure,
     /// For the log: phase and reason.
     pub cause: String,
+}
+
+impl Failed {
+    /// What a client is told: the kind of failure, and no address of a backend.
+    pub fn explain(&self) -> String {
+        match self.failure {
+            Failure::Connect => "no backend could be reached",
+            Failure::NoMeans => "out of descriptors or ports",
+            Failure::Stale | Failure::Broken => "the backend broke off",
+            Failure::Timeout => "the backend did not answer in time",
+            Failure::BadHead => "the backend's answer could not be understood",
+        }
+        .to_owned()
+    }
 }
 
 impl Forwarder {
@@ -100,44 +126,26 @@ impl Forwarder {
     /// Sends the request to this backend and waits for the head of its answer.
     pub fn attempt(
         &mut self,
-        backend: &Arc<Backend>,
-        on_new_connection: bool,
+        errand: &Errand,
         request: &ClientRequest,
         content: &mut Content,
         client: &mut dyn Client,
     ) -> Result<BackendResponse, Failed> {
+        self.begin(errand, request, content, client);
         let length = content.length();
-        let has_content = !content.is_empty();
-        self.desk.with(|attempt| {
-            attempt.head.clear();
-            write_head(&mut attempt.head, backend, request, length);
-            attempt.backend = Some(Arc::clone(backend));
-            attempt.source = if on_new_connection {
-                Source::New
-            } else {
-                Source::Any
-            };
-            attempt.has_content = has_content;
-            attempt.peer = client.peer();
-            attempt.is_streamed = !content.is_read();
-            attempt.client_is_gone = false;
-            attempt.uploading = None;
-            attempt.is_early = false;
-            attempt.phase = Phase::Connecting;
-            attempt.is_reused = false;
-            attempt.has_received = false;
-            attempt.n_buffered = 0;
-            attempt.early = None;
-        });
         let method = method_for_ureq(&request.method);
-        let mut result = if has_content {
+        let mut result = if content.is_empty() {
+            self.run(method.clone(), length, SendBody::none())
+        } else {
             let mut upload = Upload::new(content.reader(client), &self.desk, self.idle_timeout);
             self.run(method.clone(), length, SendBody::from_reader(&mut upload))
-        } else {
-            self.run(method.clone(), length, SendBody::none())
         };
+        let early = self.desk.with(|attempt| {
+            attempt.uploading = None; // or it would keep the connection open
+            attempt.early.take()
+        });
         if let Err(error) = &result
-            && let Some(stream) = self.desk.with(|attempt| attempt.early.take())
+            && let Some(stream) = early
         {
             self.desk
                 .with(|attempt| attempt.source = Source::Early(stream));
@@ -151,6 +159,52 @@ impl Forwarder {
             Ok(response) => Ok(self.answered(response)),
             Err(error) => Err(self.failed(&error)),
         }
+    }
+
+    /// Puts everything about an attempt on the desk.
+    fn begin(
+        &self,
+        errand: &Errand,
+        request: &ClientRequest,
+        content: &Content,
+        client: &dyn Client,
+    ) {
+        let added = Added {
+            length: content.length(),
+            authority: &errand.backend.url.authority(),
+            is_trusted: errand.is_trusted,
+            expects_continue: content.waits_for_100(),
+            upgrade: errand.upgrade,
+        };
+        self.desk.with(|attempt| {
+            attempt.head.clear();
+            write_head(&mut attempt.head, errand.backend, request, &added);
+            attempt.backend = Some(Arc::clone(errand.backend));
+            attempt.source = if errand.on_new_connection {
+                Source::New
+            } else {
+                Source::Any
+            };
+            attempt.opening = match (content.is_empty(), added.expects_continue) {
+                (true, _) => Opening::Alone,
+                (false, false) => Opening::WithContent,
+                (false, true) => Opening::AwaitingContinue,
+            };
+            attempt.asks_to_switch = errand.upgrade.is_some();
+            attempt.peer = client.peer();
+            attempt.is_streamed = !content.is_read();
+            attempt.client_is_gone = false;
+            attempt.uploading = None;
+            attempt.is_early = false;
+            attempt.phase = Phase::Connecting;
+            attempt.is_reused = false;
+            attempt.has_received = false;
+            attempt.n_buffered = 0;
+            attempt.ahead.clear();
+            attempt.early = None;
+            attempt.switched = None;
+            attempt.response_head.clear();
+        });
     }
 
     fn run(
@@ -187,6 +241,16 @@ impl Forwarder {
     /// Whether the attempt, or the answer's content, failed because the client went away.
     pub fn client_is_gone(&self) -> bool {
         self.desk.with(|attempt| attempt.client_is_gone)
+    }
+
+    /// The connection of the last answer, if that was a 101 that had been asked for.
+    pub fn take_switched(&self) -> Option<Switched> {
+        self.desk.with(|attempt| attempt.switched.take())
+    }
+
+    /// Lets go of the client's socket: it would stay open until the next attempt.
+    pub fn forget_client(&self) {
+        self.desk.with(|attempt| attempt.peer = None);
     }
 
     /// Gives the memory of a head back for the next answer.
@@ -231,7 +295,15 @@ impl Forwarder {
     }
 }
 
-fn write_head(head: &mut Vec<u8>, backend: &Backend, request: &ClientRequest, length: Length) {
+impl Drop for Forwarder {
+    /// The buffers know the desk that they lie on: without this, neither would ever go.
+    fn drop(&mut self) {
+        let buffers = self.desk.with(|attempt| attempt.buffers.take());
+        drop(buffers); // outside the lock
+    }
+}
+
+fn write_head(head: &mut Vec<u8>, backend: &Backend, request: &ClientRequest, added: &Added) {
     head.extend_from_slice(request.method.as_bytes());
     head.push(b' ');
     if request.target != b"*" {
@@ -239,7 +311,7 @@ fn write_head(head: &mut Vec<u8>, backend: &Backend, request: &ClientRequest, le
     }
     head.extend_from_slice(&request.target);
     head.extend_from_slice(b" HTTP/1.1\r\n");
-    fields::write_request_fields(head, request, length, &backend.url.authority());
+    fields::write_request_fields(head, request, added);
 }
 
 /// ureq needs to know the method for the framing of the answer only: HEAD has none, and CONNECT,

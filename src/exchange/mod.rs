@@ -8,13 +8,22 @@ mod answer;
 mod buffers;
 mod connect;
 mod content;
+mod crew;
+mod decline;
 mod desk;
 pub mod fields;
+mod flow;
+mod foreman;
 mod forward;
-mod own;
+mod forwarded;
+mod interim;
 mod relay;
 pub mod retry;
 mod transport;
+mod trust;
+mod tunnel;
+mod turn;
+mod upgrade;
 mod upload;
 mod watched;
 mod worker;
@@ -26,22 +35,26 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use log::debug;
 
+pub use self::crew::{Counts, Crew, Look, Post};
+pub use self::foreman::Foreman;
 pub use self::forward::Timeouts;
+pub use self::trust::Trust;
 pub use self::worker::{Shared, run_refuser, run_worker};
 
 use self::answer::{Plan, write_backend_head};
 use self::content::{ClientFailure, Content};
-use self::forward::{BackendResponse, Failed, Forwarder};
-use self::own::{OwnAnswer, write_own};
+use self::forward::{BackendResponse, Errand, Failed, Forwarder};
 use self::relay::{Broken, PIECE, flush, relay};
 use self::retry::{Failure, Step, next_step};
+use self::turn::GiveUp;
 use self::watched::Watched;
-use crate::intake::{Client, ClientRequest, Ending, Refusal};
+use crate::intake::own::OwnAnswer;
+use crate::intake::{Client, ClientRequest, Ending, Refusal, RetryAfter};
 use crate::pool::{Backend, Pool};
 use crate::watch::Counters;
 
 /// What an exchange is allowed to take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Retries after a failure behind the point where the request may have been sent.
     pub retries: u32,
@@ -51,16 +64,24 @@ pub struct Settings {
     pub retry_after: Duration,
     /// Bounds on the steps of an attempt.
     pub timeouts: Timeouts,
+    /// The proxies whose X-Forwarded fields are believed.
+    pub trust: Arc<Trust>,
+    /// How long no byte may move in a tunnel; none: for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
 }
 
 /// Everything that a worker needs for its exchanges, one after another.
 struct Exchanger<'a> {
     pool: &'a Pool,
     settings: Settings,
-    /// Set by the first signal. Acquire in `may_keep_alive` pairs with the handler's store; a
+    /// Set by the first signal. Acquire in `may_keep` pairs with the handler's store; a
     /// stale read costs one more exchange on a connection.
     stopping: &'a AtomicBool,
     counters: &'a Counters,
+    /// Where this thread stands in the crew.
+    post: &'a Post<'a>,
+    /// What to tell a client that the queue, or a full backend, turns away.
+    retry_after: &'a RetryAfter,
     /// Tells the health thread to look now. Capacity 1: full means that it has been told.
     hints: Sender<()>,
     forwarder: Forwarder,
@@ -87,7 +108,8 @@ impl Exchanger<'_> {
         }
         if waited > self.settings.queue_timeout {
             self.counters.note_refused();
-            let own = OwnAnswer::refused_by_queue("it waited too long for a worker");
+            let seconds = self.retry_after.seconds();
+            let own = OwnAnswer::refused_by_queue("it waited too long for a worker", seconds);
             return self.answer_with(&own, request, false, client);
         }
         let mut content = match Content::read(request, client) {
@@ -95,9 +117,26 @@ impl Exchanger<'_> {
             Err(failure) => return self.client_failed(failure, request, client),
         };
         let start = Instant::now();
-        match self.forward(request, &mut content, client) {
+        let upgrade = upgrade::asked_for(request, client);
+        if upgrade.is_some() && !self.post.begin_long_haul() {
+            let reason = "too many tunnels and long exchanges".to_owned();
+            let keep_alive = self.may_keep(request, &content, client);
+            return self.answer_ourselves(503, reason, request, keep_alive, client);
+        }
+        let upgrade = upgrade.as_deref();
+        let forwarded = self.forward(request, upgrade, &mut content, client);
+        let switched = self.forwarder.take_switched();
+        if upgrade.is_some() && switched.is_none() {
+            self.post.end_long_haul();
+        }
+        match forwarded {
             Ok((backend, response)) => {
-                let ending = self.pass_on(&backend, response, request, &content, client);
+                let ending = match (switched, upgrade) {
+                    (Some(switched), Some(upgrade)) => {
+                        self.switch(&backend, switched, &response, request, upgrade, client)
+                    }
+                    _ => self.pass_on(&backend, response, request, &content, client),
+                };
                 let target = request.target.escape_ascii();
                 let took = start.elapsed();
                 debug!(
@@ -108,7 +147,13 @@ impl Exchanger<'_> {
             }
             Err(GiveUp::Client(failure)) => self.client_failed(failure, request, client),
             Err(GiveUp::Answer(status, reason)) => {
-                self.answer_ourselves(status, reason, request, content.is_read(), client)
+                let keep_alive = self.may_keep(request, &content, client);
+                self.answer_ourselves(status, reason, request, keep_alive, client)
+            }
+            Err(GiveUp::Busy(reason)) => {
+                let own = OwnAnswer::refused_by_queue(reason, self.retry_after.seconds());
+                let keep_alive = self.may_keep(request, &content, client);
+                self.answer_with(&own, request, keep_alive, client)
             }
         }
     }
@@ -117,6 +162,7 @@ impl Exchanger<'_> {
     fn forward(
         &mut self,
         request: &ClientRequest,
+        upgrade: Option<&[u8]>,
         content: &mut Content,
         client: &mut Watched,
     ) -> Result<(Arc<Backend>, BackendResponse), GiveUp> {
@@ -124,10 +170,13 @@ impl Exchanger<'_> {
         let mut retries_left = self.settings.retries;
         let mut again: Option<Arc<Backend>> = None;
         let mut give_up = GiveUp::Answer(503, self.nobody_up());
+        let mut has_made_room = false;
+        let is_trusted = self.settings.trust.covers(request.address);
         loop {
             let on_new_connection = again.is_some();
-            let Some(backend) = again.take().or_else(|| self.pool.pick(&tried)) else {
-                return Err(give_up);
+            let backend = match again.take().map_or_else(|| self.pick(&tried), Ok) {
+                Ok(backend) => backend,
+                Err(no_pick) => return Err(self.not_picked(no_pick, give_up)),
             };
             if !tried.is_empty() {
                 self.counters.note_further_attempt();
@@ -135,9 +184,13 @@ impl Exchanger<'_> {
             if !on_new_connection {
                 tried.push(backend.idx);
             }
-            let attempt =
-                self.forwarder
-                    .attempt(&backend, on_new_connection, request, content, client);
+            let errand = Errand {
+                backend: &backend,
+                on_new_connection,
+                is_trusted,
+                upgrade,
+            };
+            let attempt = self.forwarder.attempt(&errand, request, content, client);
             let failed = match attempt {
                 Ok(response) => return Ok((backend, response)),
                 Err(failed) => failed,
@@ -149,6 +202,12 @@ impl Exchanger<'_> {
                 return Err(GiveUp::Client(ClientFailure::Gone));
             }
             self.note_failed(&backend, &failed);
+            if failed.failure == Failure::NoMeans && !std::mem::replace(&mut has_made_room, true) {
+                // Idle connections to backends are descriptors that nobody needs as much.
+                self.pool.close_idle();
+                again = Some(backend);
+                continue;
+            }
             match next_step(
                 failed.failure,
                 &request.method,
@@ -163,7 +222,7 @@ impl Exchanger<'_> {
                     give_up = GiveUp::Answer(502, "the backend broke off".to_owned());
                 }
                 Step::Reconnect => again = Some(backend),
-                Step::Answer(status) => return Err(GiveUp::Answer(status, explain(&failed))),
+                Step::Answer(status) => return Err(GiveUp::Answer(status, failed.explain())),
             }
         }
     }
@@ -177,7 +236,7 @@ impl Exchanger<'_> {
         content: &Content,
         client: &mut Watched,
     ) -> Ending {
-        let may_keep = request.keep_alive && content.is_read() && self.may_keep_alive();
+        let may_keep = self.may_keep(request, content, client);
         self.out.clear();
         let plan = match write_backend_head(&mut self.out, &response.head, request, may_keep) {
             Ok(plan) => plan,
@@ -187,8 +246,7 @@ impl Exchanger<'_> {
                     cause: reason.to_owned(),
                 };
                 self.note_failed(backend, &failed);
-                let reason = explain(&failed);
-                return self.answer_ourselves(502, reason, request, content.is_read(), client);
+                return self.answer_ourselves(502, failed.explain(), request, may_keep, client);
             }
         };
         self.forwarder.recycle(std::mem::take(&mut response.head));
@@ -208,6 +266,7 @@ impl Exchanger<'_> {
         let sent = relayed.and_then(|()| {
             // Before the client sees the end: its next request may be judged by what this one was.
             self.pool.exchange_succeeded(backend);
+            self.post.release();
             flush(&mut self.out, client)
         });
         self.out.clear();
@@ -245,7 +304,7 @@ impl Exchanger<'_> {
         };
         self.note_failed(backend, &failed);
         if !client.has_begun {
-            return self.answer_ourselves(502, explain(&failed), request, false, client);
+            return self.answer_ourselves(502, failed.explain(), request, false, client);
         }
         self.counters.note_cut();
         Ending::Cut
@@ -260,88 +319,17 @@ impl Exchanger<'_> {
         }
     }
 
-    fn client_failed(
-        &mut self,
-        failure: ClientFailure,
-        request: &ClientRequest,
-        client: &mut Watched,
-    ) -> Ending {
-        match failure {
-            ClientFailure::Stalled => {
-                let reason = "the content stalled".to_owned();
-                self.answer_ourselves(408, reason, request, false, client)
-            }
-            ClientFailure::Malformed => {
-                let reason = "the content is malformed".to_owned();
-                self.answer_ourselves(400, reason, request, false, client)
-            }
-            ClientFailure::Gone => Ending::Cut,
-        }
-    }
-
-    fn answer_ourselves(
-        &mut self,
-        status: u16,
-        reason: String,
-        request: &ClientRequest,
-        is_content_read: bool,
-        client: &mut Watched,
-    ) -> Ending {
-        let keep_alive = is_content_read && request.keep_alive && self.may_keep_alive();
-        let retry_after = (status == 503).then_some(self.settings.retry_after.as_secs().max(1));
-        let own = OwnAnswer {
-            status,
-            reason,
-            retry_after,
-        };
-        self.answer_with(&own, request, keep_alive, client)
-    }
-
-    fn answer_with(
-        &mut self,
-        own: &OwnAnswer,
-        request: &ClientRequest,
-        keep_alive: bool,
-        client: &mut Watched,
-    ) -> Ending {
-        self.out.clear();
-        write_own(&mut self.out, own, request, keep_alive);
-        match client.write(&self.out) {
-            Ok(()) if keep_alive => Ending::Keep,
-            Ok(()) => Ending::Close,
-            Err(error) => {
-                debug!("the client went away: {error}");
-                Ending::Cut
-            }
-        }
-    }
-
-    /// While the process stops, every answer is the last on its connection.
-    fn may_keep_alive(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire)
+    /// Whether the client's connection can serve another request behind this answer.
+    ///
+    /// Not if content is left that is too long to be read for nothing. Not if the client still
+    /// waits to be told to send it: it may send it all the same, or may not. And not while the
+    /// process stops.
+    fn may_keep(&self, request: &ClientRequest, content: &Content, client: &Watched) -> bool {
+        let is_at_end = content.is_read() || !content.waits_for_100() && client.can_skip_content();
+        request.keep_alive && is_at_end && !self.stopping.load(Ordering::Acquire)
     }
 
     fn nobody_up(&self) -> String {
         format!("no backend is up ({} down)", self.pool.members().len())
     }
-}
-
-/// Why no backend's answer is passed on.
-enum GiveUp {
-    /// The client failed.
-    Client(ClientFailure),
-    /// We answer, with this status and reason.
-    Answer(u16, String),
-}
-
-/// What a client is told: the kind of failure, and no address of a backend.
-fn explain(failed: &Failed) -> String {
-    match failed.failure {
-        Failure::Connect => "no backend could be reached",
-        Failure::NoMeans => "out of descriptors or ports",
-        Failure::Stale | Failure::Broken => "the backend broke off",
-        Failure::Timeout => "the backend did not answer in time",
-        Failure::BadHead => "the backend's answer could not be understood",
-    }
-    .to_owned()
 }

@@ -38,7 +38,7 @@ pub fn relay(
         flush(out, client)?;
     }
     loop {
-        let n = read_piece(out, content, framing).map_err(Broken::Backend)?;
+        let n = read_piece(out, content, framing, n_total).map_err(Broken::Backend)?;
         n_total += n as u64;
         match framing {
             Framing::Sized(length) if n == 0 && n_total < length => {
@@ -68,14 +68,28 @@ pub fn flush(out: &mut Vec<u8>, client: &mut dyn Client) -> Result<(), Broken> {
 }
 
 /// Appends one piece of content as the client shall see it. 0: there is no more.
-fn read_piece(out: &mut Vec<u8>, content: &mut impl Read, framing: Framing) -> io::Result<usize> {
+fn read_piece(
+    out: &mut Vec<u8>,
+    content: &mut impl Read,
+    framing: Framing,
+    n_before: u64,
+) -> io::Result<usize> {
     let start = out.len();
     let gap = if framing == Framing::Chunked {
         CHUNK_LINE
     } else {
         0
     };
-    out.resize(start + gap + PIECE, 0);
+    // No more room than can be filled, because room is filled with zeros first; but some, because
+    // the read that finds nothing more is what ends the content.
+    let room = match framing {
+        Framing::Empty => 1,
+        Framing::Sized(length) => usize::try_from(length.saturating_sub(n_before))
+            .unwrap_or(PIECE)
+            .clamp(1, PIECE),
+        Framing::Chunked | Framing::UntilClose => PIECE,
+    };
+    out.resize(start + gap + room, 0);
     let result = loop {
         match content.read(&mut out[start + gap..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

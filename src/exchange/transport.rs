@@ -9,7 +9,7 @@
 //! All of this runs on the worker's own thread, inside its call of ureq.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-use crate::exchange::buffers::WireBuffers;
-use crate::exchange::connect::peek;
-use crate::exchange::desk::{Desk, Phase};
+use crate::exchange::buffers::{WireBuffers, write_all};
+use crate::exchange::desk::{Desk, Opening, Phase};
+use crate::exchange::interim::{Seen, look, take_ahead};
 use crate::intake::{Found, Peer};
 use crate::pool::Backend;
 use crate::system::timespec;
@@ -31,6 +31,8 @@ use crate::system::timespec;
 pub const TICK: Duration = Duration::from_millis(20);
 /// How long a backend may be silent before a client's socket is searched for, where that costs.
 const SEARCH_AFTER: Duration = Duration::from_millis(500);
+/// How long a backend that was asked whether it wants the content may be silent; then it gets it.
+const AWAIT_CONTINUE: Duration = Duration::from_secs(1);
 /// The client closed. One that has only said all it had to say looks the same, and is treated the
 /// same, as by nginx and Go. Not for a hidden socket: a library may have closed its reading side.
 #[cfg(target_os = "linux")]
@@ -99,36 +101,41 @@ impl Wire {
         // ureq's first output is its own idea of the head. Ours takes its place.
         if !self.head_is_sent {
             self.head_is_sent = true;
-            let has_content = self.desk.with(|attempt| {
+            let opening = self.desk.with(|attempt| {
                 attempt.phase = Phase::Sending;
-                attempt.has_content
+                attempt.opening
             });
-            if has_content {
-                return Ok(());
-            }
-            let head = self.desk.with(|attempt| std::mem::take(&mut attempt.head));
-            let sent = write_all(self.stream()?, &head, &[]);
-            self.desk.with(|attempt| attempt.head = head);
-            return sent;
-        }
-        let head = self.desk.with(|attempt| {
-            attempt.has_content.then(|| {
-                attempt.has_content = false;
-                std::mem::take(&mut attempt.head)
-            })
-        });
-        let stream = self.stream()?;
-        let Some(head) = head else {
-            // A backend that answers, or ends, before it has all of the content wants no more.
-            return match peek(stream) {
-                Err(Errno::AGAIN) => write_all(stream, &[], self.buffers.output_part(amount)),
-                Err(error) => Err(error.into()),
-                Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            return match opening {
+                Opening::WithContent => Ok(()),
+                Opening::Alone => self.send_head(0),
+                Opening::AwaitingContinue => {
+                    self.send_head(0)?;
+                    self.await_continue()
+                }
             };
-        };
+        }
+        if self.desk.with(|attempt| attempt.opening) == Opening::WithContent {
+            return self.send_head(amount);
+        }
+        // A backend that answers, or ends, before it has all of the content wants no more.
+        let stream = self.stream()?;
+        match look(stream, &self.desk)? {
+            Seen::Nothing | Seen::Continue => {
+                write_all(stream, &[], self.buffers.output_part(amount))
+            }
+            Seen::Answer | Seen::End => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Sends the head, and the content that is to go out with it.
+    fn send_head(&mut self, amount: usize) -> io::Result<()> {
+        let stream = self.stream()?;
+        let (head, is_streamed) = self.desk.with(|attempt| {
+            attempt.opening = Opening::Alone;
+            (std::mem::take(&mut attempt.head), attempt.is_streamed)
+        });
         let sent = write_all(stream, &head, self.buffers.output_part(amount));
         // Where that was not all of it, the rest is streamed, and the backend watched meanwhile.
-        let is_streamed = self.desk.with(|attempt| attempt.is_streamed);
         let uploading = if is_streamed {
             stream.try_clone().ok()
         } else {
@@ -141,11 +148,41 @@ impl Wire {
         sent
     }
 
+    /// Waits until the backend asks for the content, or has been silent for so long that it may
+    /// not know how to ask (RFC 9110 §10.1.1). An answer instead is an error, as it is while
+    /// content is sent.
+    ///
+    /// ureq can wait like this too, but takes a 100 with fields for an answer, and any other
+    /// interim answer for 100.
+    fn await_continue(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        loop {
+            let stream = self.stream()?;
+            match look(stream, &self.desk)? {
+                Seen::Continue => return Ok(()),
+                Seen::Answer => return Err(io::ErrorKind::BrokenPipe.into()),
+                Seen::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Seen::Nothing => {}
+            }
+            let waited = start.elapsed();
+            if waited >= AWAIT_CONTINUE {
+                return Ok(());
+            }
+            self.be_patient(waited, Some(AWAIT_CONTINUE))?;
+        }
+    }
+
     /// Reads what comes, for as long as `limit`, or once the answer has begun, the idle timeout.
     ///
     /// The socket gives up after a [`TICK`]; only waits longer than that cost more than the read.
     fn wait_for_input(&mut self, limit: Option<Duration>) -> io::Result<usize> {
-        let phase = self.desk.with(|attempt| attempt.phase);
+        let (phase, n_ahead) = self.desk.with(|attempt| {
+            let n_ahead = take_ahead(&mut attempt.ahead, || self.buffers.input_append_buf());
+            (attempt.phase, n_ahead)
+        });
+        if n_ahead > 0 {
+            return Ok(n_ahead);
+        }
         let limit = if phase == Phase::Answered {
             Some(self.idle_timeout)
         } else {
@@ -227,22 +264,6 @@ impl Wire {
     }
 }
 
-/// Writes both parts, in as few calls as the socket takes.
-fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Result<()> {
-    let mut parts = [IoSlice::new(head), IoSlice::new(content)];
-    let mut left = &mut parts[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match stream.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut left, n),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 impl Transport for Wire {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
@@ -253,7 +274,8 @@ impl Transport for Wire {
             return Ok(());
         }
         if let Err(error) = self.send(amount) {
-            if error.kind() != io::ErrorKind::WouldBlock {
+            let is_over = self.desk.with(|attempt| attempt.client_is_gone);
+            if error.kind() != io::ErrorKind::WouldBlock && !is_over {
                 // Its answer may be here all the same: whoever closes early has said why.
                 let stream = self.stream.take();
                 self.desk.with(|attempt| attempt.early = stream);
@@ -297,13 +319,19 @@ impl Transport for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        let stream = self.stream.take();
+        let stream = stream.and_then(|stream| {
+            let input = self.buffers.input();
+            self.desk
+                .with(|attempt| attempt.keep_switched(stream, input))
+        });
         let buffers = std::mem::replace(
             &mut self.buffers,
             WireBuffers::empty(Arc::clone(&self.desk)),
         );
         self.desk
             .with(|attempt| attempt.buffers = Some(buffers.cleared()));
-        let Some(stream) = self.stream.take() else {
+        let Some(stream) = stream else {
             return;
         };
         if self.may_be_kept {

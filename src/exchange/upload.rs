@@ -7,13 +7,14 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::exchange::content::ContentReader;
 use crate::exchange::desk::Desk;
+use crate::exchange::interim::{Seen, look};
 use crate::intake::Found;
 use crate::system::timespec;
 
@@ -60,24 +61,33 @@ impl<'a> Upload<'a> {
         let Sockets::Both { client, backend } = self.sockets.get_or_insert_with(find) else {
             return Ok(());
         };
-        let mut fds = [
-            PollFd::new(client, PollFlags::IN),
-            PollFd::new(backend, PollFlags::IN),
-        ];
-        match rustix::event::poll(&mut fds, Some(&timespec(self.idle_timeout))) {
-            Ok(0) => {
-                self.reader.note_stall();
-                Err(io::ErrorKind::TimedOut.into())
+        loop {
+            let mut fds = [
+                PollFd::new(client, PollFlags::IN),
+                PollFd::new(backend, PollFlags::IN),
+            ];
+            let start = Instant::now();
+            let polled = rustix::event::poll(&mut fds, Some(&timespec(self.idle_timeout)));
+            self.reader.note_wait(start.elapsed());
+            match polled {
+                Ok(0) => {
+                    self.reader.note_stall();
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Ok(_) if !fds[1].revents().is_empty() => {}
+                // Interrupted: the read that follows waits as well.
+                Ok(_) | Err(Errno::INTR) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
-            Ok(_) if !fds[1].revents().is_empty() => {
-                self.desk.with(|attempt| attempt.is_early = true);
-                Err(io::Error::other(
+            // An interim answer is none, and each one is as good as a byte of the client's.
+            let seen = look(backend, self.desk);
+            let is_early = !matches!(seen, Ok(Seen::Nothing | Seen::Continue));
+            self.desk.with(|attempt| attempt.is_early = is_early);
+            if is_early {
+                return Err(io::Error::other(
                     "it answered before it had all of the content",
-                ))
+                ));
             }
-            // Interrupted: the read that follows waits as well.
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A client together with whether its answer has begun, which decides how a failure can be told.
 
 use std::io;
+use std::time::Duration;
 
 use crate::intake::{Client, ClientTunnel, Ending, Job, Peer};
 
@@ -13,6 +14,10 @@ pub struct Watched {
 impl Client for Watched {
     fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.client.read_content(buffer)
+    }
+
+    fn note_wait(&mut self, took: Duration) {
+        self.client.note_wait(took);
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -29,8 +34,16 @@ impl Client for Watched {
         self.client.peer()
     }
 
+    fn is_drained(&self) -> bool {
+        self.client.is_drained()
+    }
+
     fn can_skip_content(&self) -> bool {
         self.client.can_skip_content()
+    }
+
+    fn can_tunnel(&self) -> bool {
+        self.client.can_tunnel()
     }
 
     fn tunnel(&mut self) -> Option<ClientTunnel> {

@@ -4,14 +4,15 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 use log::{debug, error};
 
-use crate::exchange::own::{OwnAnswer, write_own};
 use crate::exchange::watched::Watched;
-use crate::exchange::{Exchanger, Forwarder, Settings};
-use crate::intake::{Client, ClientRequest, Ending, Job, Refused};
+use crate::exchange::{Crew, Exchanger, Forwarder, Settings};
+use crate::intake::own::{OwnAnswer, write_own};
+use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refused, RetryAfter};
 use crate::pool::Pool;
 use crate::watch::Counters;
 
@@ -26,16 +27,62 @@ pub struct Shared {
     pub stopping: Arc<AtomicBool>,
     /// The sums.
     pub counters: Arc<Counters>,
+    /// Which threads serve.
+    pub crew: Arc<Crew>,
+    /// What those are told whom the queue turns away.
+    pub retry_after: RetryAfter,
+}
+
+#[cfg(test)]
+impl Shared {
+    /// As tests want it: a minute for everything, however busy the machine is.
+    pub fn example(pool: Pool) -> Shared {
+        let minute = std::time::Duration::from_secs(60);
+        let timeouts = crate::exchange::Timeouts {
+            connect: minute,
+            response: minute,
+            idle: minute,
+        };
+        let settings = Settings {
+            retries: 1,
+            queue_timeout: minute,
+            retry_after: minute,
+            timeouts,
+            trust: Arc::default(),
+            tunnel_idle_timeout: Some(minute),
+        };
+        Shared {
+            pool: Arc::new(pool),
+            settings,
+            stopping: Arc::new(AtomicBool::new(false)),
+            counters: Arc::new(Counters::default()),
+            crew: Arc::new(Crew::new(1, 1, Instant::now(), || ())),
+            retry_after: RetryAfter::default(),
+        }
+    }
+
+    /// Serves these jobs with one worker, on the caller's thread.
+    pub fn serve_all(&self, received: Receiver<Job>) {
+        let (hints, _hinted) = crossbeam_channel::bounded(1);
+        let idx = self.crew.reserve().expect("the crew has no thread yet");
+        run_worker(self, idx, &Jobs::new(received), &hints);
+    }
 }
 
 /// The body of the threads `worker-N`: one exchange at a time, until the queue is closed and
-/// empty.
-pub fn run_worker(shared: &Shared, jobs: &Receiver<Job>, hints: &Sender<()>) {
+/// empty, or until an exchange that took long is over and the pool has its number of threads.
+///
+/// `idx` is the slot that [`Crew::reserve`] gave for this thread.
+pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) {
+    // First, so that it is the last to be dropped: who leaves the crew has nothing left to close.
+    let post = shared.crew.post(idx);
     let new = || Exchanger {
         pool: &shared.pool,
-        settings: shared.settings,
+        settings: shared.settings.clone(),
         stopping: &shared.stopping,
         counters: &shared.counters,
+        post: &post,
+        retry_after: &shared.retry_after,
         hints: hints.clone(),
         forwarder: Forwarder::new(shared.settings.timeouts),
         out: Vec::new(),
@@ -47,13 +94,20 @@ pub fn run_worker(shared: &Shared, jobs: &Receiver<Job>, hints: &Sender<()>) {
         let mut next = Some(job);
         // Requests pipelined behind this one come straight back: they never held a worker.
         while let Some(job) = next {
-            next = serve(exchanger, job);
+            let is_in_pool;
+            (next, is_in_pool) = serve(exchanger, job);
+            // What is here already is served here, or it would wait again, or find no place.
+            if next.is_none() && !is_in_pool {
+                return;
+            }
         }
     }
+    shared.crew.close();
 }
 
-/// Serves one job. A panic in it costs that one request, never the worker.
-fn serve(exchanger: &mut Exchanger, job: Job) -> Option<Job> {
+/// Serves one job. A panic in it costs that one request, never the worker. Returns what is to be
+/// served next, and whether this thread still belongs to the pool.
+fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
     let in_flight = exchanger.counters.begin_exchange();
     let Job {
         request,
@@ -61,7 +115,9 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> Option<Job> {
         client,
         queued_at,
     } = job;
-    let waited = queued_at.elapsed();
+    let now = Instant::now();
+    exchanger.post.begin(now);
+    let waited = now.saturating_duration_since(queued_at);
     let mut client = Watched {
         client,
         has_begun: false,
@@ -79,15 +135,27 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> Option<Job> {
         exchanger.forwarder = Forwarder::new(exchanger.settings.timeouts);
         contain(|| apologize(&request, &mut client)).unwrap_or(Ending::Cut)
     });
-    let next = contain(|| client.client.finish(ending)).flatten();
+    exchanger.post.release();
+    exchanger.forwarder.forget_client();
     drop(in_flight);
+    // Before the connection is let go: who stays with it must belong to the pool.
+    let is_in_pool = exchanger.post.end();
+    let client = client.client;
+    let finish = || {
+        if is_in_pool {
+            client.finish(ending)
+        } else {
+            client.finish_and_leave(ending)
+        }
+    };
+    let next = contain(finish).flatten();
     // After the last answer of a connection nothing else is said on it; while stopping, every
     // answer was the last.
     debug_assert!(
         ending == Ending::Keep || next.is_none(),
         "a request behind the last answer"
     );
-    next
+    (next, is_in_pool)
 }
 
 /// The answer after a panic, if none has begun.
@@ -123,7 +191,12 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 /// the listener's end of the queue is gone.
 pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
     let mut out = Vec::new();
-    for Refused { job, reason } in refusals {
+    for refused in refusals {
+        let Refused {
+            job,
+            reason,
+            retry_after,
+        } = refused;
         shared.counters.note_refused();
         debug!("refused: {reason}");
         let Job {
@@ -141,7 +214,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
                     retry_after: None,
                 }
             }
-            None => OwnAnswer::refused_by_queue(reason),
+            None => OwnAnswer::refused_by_queue(reason, retry_after),
         };
         // The content was not read, and reading it could take for ever.
         out.clear();
@@ -155,112 +228,4 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Timeouts;
-
-    use crate::intake::ContentFraming;
-    use crate::pool::BackendUrl;
-    use crossbeam_channel::{bounded, unbounded};
-    use std::io;
-    use std::time::{Duration, Instant};
-
-    /// A client that panics where it is told to, and reports what it was answered, and its ending.
-    struct Panicking {
-        on_read: bool,
-        on_write: bool,
-        seen: Sender<String>,
-    }
-
-    impl Client for Panicking {
-        fn read_content(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            assert!(!self.on_read, "on purpose, while reading");
-            Ok(1)
-        }
-        fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-            assert!(!self.on_write, "on purpose, while writing");
-            let line = String::from_utf8_lossy(bytes)
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            self.seen.send(line).expect("the test waits for it");
-            Ok(())
-        }
-        fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {
-            self.seen
-                .send(format!("{ending:?}"))
-                .expect("the test waits for it");
-            None
-        }
-    }
-
-    fn job(on_read: bool, on_write: bool, seen: &Sender<String>) -> Job {
-        let request = ClientRequest {
-            framing: ContentFraming::Sized(1),
-            ..ClientRequest::example("PUT")
-        };
-        let client = Panicking {
-            on_read,
-            on_write,
-            seen: seen.clone(),
-        };
-        Job {
-            request,
-            refusal: None,
-            client: Box::new(client),
-            queued_at: Instant::now(),
-        }
-    }
-
-    /// The trick: clients that panic inside the exchange, with a worker that serves all three.
-    #[test]
-    fn a_panic_costs_its_request_and_never_the_worker() {
-        let refused = BackendUrl::parse("http://127.0.0.1:1").expect("a good URL");
-        let pool = Pool::new(vec![refused], Instant::now());
-        let second = Duration::from_secs(1);
-        let timeouts = Timeouts {
-            connect: second,
-            response: second,
-            idle: second,
-        };
-        let settings = Settings {
-            retries: 1,
-            queue_timeout: second,
-            retry_after: second,
-            timeouts,
-        };
-        let shared = Shared {
-            pool: Arc::new(pool),
-            settings,
-            stopping: Arc::new(AtomicBool::new(false)),
-            counters: Arc::new(Counters::default()),
-        };
-        let (jobs, received) = unbounded();
-        let (hints, _hinted) = bounded(1);
-        let (seen, answers) = unbounded();
-        for (on_read, on_write) in [(true, false), (true, true), (false, false)] {
-            jobs.send(job(on_read, on_write, &seen))
-                .expect("the receiver is there");
-        }
-        drop((jobs, seen));
-        let worker = std::thread::spawn(move || {
-            run_worker(&shared, &received, &hints);
-            shared.counters.n_in_flight()
-        });
-        let answers: Vec<String> = answers.iter().collect();
-        let wanted = [
-            "HTTP/1.1 500 Internal Server Error",
-            "Close",
-            "Cut", // even telling of it fails
-            "HTTP/1.1 503 Service Unavailable",
-            "Keep",
-        ];
-        assert_eq!(answers, wanted);
-        assert_eq!(
-            worker.join().expect("the worker lives on"),
-            0,
-            "none is left in flight"
-        );
-    }
-}
+mod tests;

@@ -5,18 +5,28 @@
 
 pub mod check;
 pub mod fields;
+pub mod gate;
+mod jobs;
+pub mod own;
 mod queue;
 mod request;
 pub mod tiny;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-pub use self::queue::{Queue, Refused, queue};
+pub use self::jobs::Jobs;
+pub use self::queue::{Queue, Refused, RetryAfter, queue};
 pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};
+
+/// Content up to this length is held in memory, so that it can be sent again, and so that a client
+/// that sends it slowly holds no worker; bytes.
+pub const MAX_HELD: usize = 64 * 1024;
 
 /// One request on its way to a worker, with the connection that it came on.
 pub struct Job {
@@ -36,8 +46,12 @@ pub struct Job {
 pub trait Client: Send {
     /// Reads decoded content; 0 is its proper end. A content that ends too early, stalls
     /// ([`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`]) or is malformed
-    /// ([`io::ErrorKind::InvalidData`]) is an error.
+    /// ([`io::ErrorKind::InvalidData`]) or too long ([`io::ErrorKind::FileTooLarge`]) is an error.
     fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Tells of a wait for more content that was spent outside of [`Client::read_content`], for the
+    /// rate that a client must keep.
+    fn note_wait(&mut self, _took: Duration) {}
 
     /// Writes a piece of the answer, head included, and passes it on at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -53,9 +67,20 @@ pub trait Client: Send {
         None
     }
 
+    /// Whether nothing of the content is in a buffer, so that the socket tells when more of it is
+    /// here.
+    fn is_drained(&self) -> bool {
+        false
+    }
+
     /// Whether the content that is still unread is so short that it can be read behind the answer,
     /// and the connection kept.
     fn can_skip_content(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Client::tunnel`] will give the connection.
+    fn can_tunnel(&self) -> bool {
         false
     }
 
@@ -64,8 +89,14 @@ pub trait Client: Send {
         None
     }
 
-    /// Ends the exchange. Some: the next request of the same connection, already here.
+    /// Ends the exchange. Some: the next request of the same connection, which is here already, or
+    /// has come while this thread had nothing better to do than to wait for it.
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job>;
+
+    /// The same for a thread that is about to leave. Some only where no one else could serve it.
+    fn finish_and_leave(self: Box<Self>, ending: Ending) -> Option<Job> {
+        self.finish(ending)
+    }
 }
 
 /// A client's connection that has left HTTP behind.
@@ -116,4 +147,34 @@ pub enum Ending {
     Close,
     /// The answer is not complete, or there is none: the client must see that.
     Cut,
+}
+
+/// How the listener thread ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was asked to.
+    Stopped,
+    /// By itself, for this reason; no connection is accepted any more.
+    Died(String),
+}
+
+/// One `--listen`: where to take connections in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAt {
+    /// HOST:PORT, looked up when it is bound.
+    Tcp(String),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+    /// Whatever sockets systemd has handed over.
+    Systemd,
+}
+
+impl fmt::Display for ListenAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAt::Tcp(text) => f.write_str(text),
+            ListenAt::Unix(path) => write!(f, "unix:{}", path.display()),
+            ListenAt::Systemd => f.write_str("systemd"),
+        }
+    }
 }

@@ -7,6 +7,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::intake::{Ending, Job};
 
+mod rate;
+
+pub use self::rate::RetryAfter;
+
+use self::rate::Rate;
+
 /// Refusals that may wait for the thread `refuser`. It only writes 503s, so they do not pile up
 /// unless clients do not read; beyond this they are cut without an answer.
 const MAX_REFUSALS: usize = 1024;
@@ -17,6 +23,8 @@ pub struct Refused {
     pub job: Job,
     /// Why, for the client and the log.
     pub reason: &'static str,
+    /// Seconds after which trying again may help.
+    pub retry_after: u64,
 }
 
 /// The listener's end. One owner, the listener thread: dropping it disconnects both channels,
@@ -29,6 +37,8 @@ pub struct Queue {
     /// length tells how many at the front have been taken since. At most as long as the channel.
     queued: VecDeque<Instant>,
     timeout: Duration,
+    rate: Rate,
+    retry_after: RetryAfter,
 }
 
 struct Open {
@@ -54,6 +64,8 @@ pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Receiver<Job>, Recei
             refused,
             queued,
             timeout,
+            rate: Rate::new(Instant::now()),
+            retry_after: RetryAfter::default(),
         },
         workers,
         refusals,
@@ -61,18 +73,21 @@ pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Receiver<Job>, Recei
 }
 
 impl Queue {
+    /// What to tell those who are refused elsewhere for the queue's sake.
+    pub fn retry_after(&self) -> RetryAfter {
+        self.retry_after.clone()
+    }
+
     /// Puts a job on the queue, or refuses it when that is full. Never blocks.
     pub fn push(&mut self, mut job: Job) {
         let now = Instant::now();
         job.queued_at = now;
+        self.forget_taken(now);
         let Some(open) = &self.open else {
             return self.refuse(job, "this server is shutting down");
         };
         match open.jobs.try_send(job) {
-            Ok(()) => {
-                self.forget_taken();
-                self.queued.push_back(now);
-            }
+            Ok(()) => self.queued.push_back(now),
             Err(TrySendError::Full(job)) => self.refuse(job, "the queue is full"),
             Err(TrySendError::Disconnected(_)) => {
                 unreachable!("this end holds a receiver as well")
@@ -83,7 +98,7 @@ impl Queue {
     /// Refuses what has waited longer than the timeout, also while every worker is stuck. Returns
     /// when to look again, none while nothing waits.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
-        self.forget_taken();
+        self.forget_taken(now);
         let open = self.open.as_ref()?;
         while let Some(&oldest) = self.queued.front() {
             if now < oldest + self.timeout {
@@ -109,7 +124,12 @@ impl Queue {
 
     /// Hands a job to the refuser. Never blocks.
     pub fn refuse(&self, job: Job, reason: &'static str) {
-        if let Err(error) = self.refused.try_send(Refused { job, reason }) {
+        let refused = Refused {
+            job,
+            reason,
+            retry_after: self.retry_after.seconds(),
+        };
+        if let Err(error) = self.refused.try_send(refused) {
             let job = error.into_inner().job;
             // Cut answers nothing, so no next request is served behind it.
             let _ = job.client.finish(Ending::Cut);
@@ -123,10 +143,13 @@ impl Queue {
         self.queued.clear();
     }
 
-    fn forget_taken(&mut self) {
+    /// Brings `queued` in step with the channel, and learns from it how fast the channel moves.
+    fn forget_taken(&mut self, now: Instant) {
         let n_waiting = self.open.as_ref().map_or(0, |open| open.jobs.len());
         let n_taken = self.queued.len().saturating_sub(n_waiting);
         self.queued.drain(..n_taken);
+        self.rate.note(now, n_taken, n_waiting);
+        self.retry_after.set(self.rate.retry_after(n_waiting));
     }
 }
 

@@ -44,6 +44,8 @@ pub struct ClientRequest {
     pub expects_continue: bool,
     /// Whether the client lets the connection live after this exchange.
     pub keep_alive: bool,
+    /// The client asks to speak another protocol from here on (RFC 9110 §7.8).
+    pub upgrade: bool,
     /// Who sent it; none on a Unix socket.
     pub address: Option<IpAddr>,
 }
@@ -52,6 +54,11 @@ impl ClientRequest {
     /// A request as tests want it: `METHOD /`, checked, without fields and content.
     #[cfg(test)]
     pub fn example(method: &str) -> ClientRequest {
+        ClientRequest::stand_in(method, None)
+    }
+
+    /// In place of one that could not be read, to answer to.
+    pub fn stand_in(method: &str, address: Option<IpAddr>) -> ClientRequest {
         ClientRequest {
             method: method.to_owned(),
             target: b"/".to_vec(),
@@ -61,7 +68,8 @@ impl ClientRequest {
             framing: ContentFraming::Empty,
             expects_continue: false,
             keep_alive: true,
-            address: None,
+            upgrade: false,
+            address,
         }
     }
 

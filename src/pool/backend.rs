@@ -1,12 +1,14 @@
 //! One backend: its name, its addresses, and its idle connections.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::pool::BackendUrl;
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Idle connections kept for one backend. A burst may open more; they are closed after use.
 const MAX_IDLE: usize = 256;
@@ -31,6 +33,36 @@ pub struct Backend {
     /// lock. Relaxed: publishes nothing else, and a stale read costs one missed or one needless
     /// look at a counter that is itself behind the lock.
     has_failed: AtomicBool,
+    /// Workers of the pool that are in an exchange with it: one for each [`Hold`]. Relaxed:
+    /// publishes nothing else, and each change is one exact step.
+    n_held: AtomicUsize,
+}
+
+/// One worker's part in a backend's share of the pool: ends when dropped.
+#[derive(Debug)]
+pub struct Hold(Arc<Backend>);
+
+impl Hold {
+    /// A hold on this backend, unless so many have one already.
+    pub(super) fn take(backend: &Arc<Backend>, limit: usize) -> Option<Hold> {
+        // Not fetch_add and back: a number that is too high for a moment would refuse others.
+        let more = |n| (n < limit).then_some(n + 1);
+        let taken = backend
+            .n_held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Hold(Arc::clone(backend)))
+    }
+
+    /// Who is held.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.n_held.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -47,7 +79,13 @@ impl Backend {
             addresses: Mutex::new(Vec::new()),
             idle: Mutex::new(Vec::new()),
             has_failed: AtomicBool::new(false),
+            n_held: AtomicUsize::new(0),
         }
+    }
+
+    /// Workers of the pool that are in an exchange with it now.
+    pub fn n_held(&self) -> usize {
+        self.n_held.load(Ordering::Relaxed)
     }
 
     /// The addresses to connect to, best first. Empty while its name has not been found.
@@ -99,7 +137,7 @@ impl Backend {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::net::TcpListener;

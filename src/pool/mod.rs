@@ -8,7 +8,6 @@ mod check;
 pub(crate) mod dial;
 mod health;
 mod resolve;
-mod sync;
 mod url;
 
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-pub use self::backend::Backend;
+pub use self::backend::{Backend, Hold};
 pub use self::check::{Timing, run as run_health};
 pub use self::health::State;
 pub use self::resolve::{look_up_all, run as run_resolver};
 pub use self::url::BackendUrl;
 
 use self::health::{Change, Health};
-use self::sync::{AtomicUsize, Ordering, RwLock};
+use crate::sync::{AtomicUsize, Ordering, RwLock};
 
 /// The backends, and the round robin over those that are up.
 #[derive(Debug)]
@@ -34,9 +33,23 @@ pub struct Pool {
     /// threads never get the same number, which is all that evenness needs. It wraps, on a 32-bit
     /// machine after four billion picks, which shifts the turn once.
     next: AtomicUsize,
+    /// The same for turns that fall to somebody who is passed over: they go round the others, so
+    /// that no neighbour gets them all. Relaxed like `next`.
+    detours: AtomicUsize,
+    /// Workers that one backend may hold while others are up.
+    max_held: usize,
     /// Protects health and up-list together, because they must agree. Held by readers for one
     /// pick, by writers for one report; never across I/O, logging or another lock.
     roster: RwLock<Roster>,
+}
+
+/// Why nobody was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPick {
+    /// All that are up were tried, or none is up.
+    NobodyLeft,
+    /// Some are left, and each has its share of the workers already.
+    AllBusy,
 }
 
 #[derive(Debug)]
@@ -64,8 +77,16 @@ impl Pool {
         Pool {
             members: urls.into_iter().enumerate().map(backend).collect(),
             next: AtomicUsize::new(0),
+            detours: AtomicUsize::new(0),
+            max_held: usize::MAX,
             roster: RwLock::new(Roster { health, up }),
         }
+    }
+
+    /// The same pool, in which one backend holds at most so many workers while others are up.
+    #[must_use]
+    pub fn with_share(self, max_held: usize) -> Pool {
+        Pool { max_held, ..self }
     }
 
     /// All backends, up or not.
@@ -73,22 +94,67 @@ impl Pool {
         &self.members
     }
 
-    /// The next backend that is up and not among `tried` (indexes), or none.
+    /// The next backend that is up and not among `tried` (indexes), or none: for threads outside
+    /// of the pool, whom no share concerns.
     ///
     /// Even also when some are down: the turn goes over those that are up, so the neighbour of a
     /// dead one gets no double share. A pool of one is always tried: nobody is better.
     pub fn pick(&self, tried: &[usize]) -> Option<Arc<Backend>> {
+        self.find(tried, |backend, _| Some(Arc::clone(backend)))
+            .ok()
+    }
+
+    /// The same for a worker of the pool, held until the hold is dropped. Passes over who has its
+    /// share of the workers already, unless nobody else is up.
+    pub fn pick_and_hold(&self, tried: &[usize]) -> Result<Hold, NoPick> {
+        self.find(tried, Hold::take)
+    }
+
+    /// The first in turn whom `take`, told the limit, takes.
+    fn find<T>(
+        &self,
+        tried: &[usize],
+        take: impl Fn(&Arc<Backend>, usize) -> Option<T>,
+    ) -> Result<T, NoPick> {
         if let [only] = self.members.as_slice() {
-            return tried.is_empty().then(|| Arc::clone(only));
+            let untried = Some(only).filter(|_| tried.is_empty());
+            return untried
+                .and_then(|only| take(only, usize::MAX))
+                .ok_or(NoPick::NobodyLeft);
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let roster = self.roster.read();
         let n_up = roster.up.len();
         // `checked_rem` is none exactly when nobody is up.
-        let start = turn.checked_rem(n_up)?;
-        let in_turn = (0..n_up).map(|i| roster.up[(start + i) % n_up]);
-        let idx = in_turn.into_iter().find(|idx| !tried.contains(idx))?;
-        Some(Arc::clone(&self.members[idx]))
+        let start = turn.checked_rem(n_up).ok_or(NoPick::NobodyLeft)?;
+        let limit = if n_up == 1 { usize::MAX } else { self.max_held };
+        let mut none = NoPick::NobodyLeft;
+        let mut look = |place: usize| {
+            let idx = roster.up[place % n_up];
+            if tried.contains(&idx) {
+                return None;
+            }
+            let taken = take(&self.members[idx], limit);
+            if taken.is_none() {
+                none = NoPick::AllBusy;
+            }
+            taken
+        };
+        let mut found = look(start);
+        if found.is_none() && n_up > 1 {
+            let n_others = n_up - 1;
+            let detour = self.detours.fetch_add(1, Ordering::Relaxed) % n_others;
+            let others = (0..n_others).map(|i| start + 1 + (detour + i) % n_others);
+            found = others.into_iter().find_map(look);
+        }
+        found.ok_or(none)
+    }
+
+    /// Closes all idle connections: this process has run out of descriptors.
+    pub fn close_idle(&self) {
+        for backend in &self.members {
+            backend.close_idle();
+        }
     }
 
     /// How many backends are up.
@@ -181,80 +247,4 @@ fn seconds(duration: Duration) -> String {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    fn pool(n: usize) -> Pool {
-        let url = |i| BackendUrl::parse(&format!("http://b{i}:1")).expect("a good URL");
-        Pool::new((0..n).map(url).collect(), Instant::now())
-    }
-
-    fn take_down(pool: &Pool, idx: usize) {
-        let down = Err("refused".to_owned());
-        pool.dialed(&pool.members()[idx], &down, Instant::now());
-    }
-
-    fn shares(pool: &Pool, n_picks: usize) -> Vec<usize> {
-        let mut shares = vec![0; pool.members().len()];
-        for _ in 0..n_picks {
-            shares[pool.pick(&[]).expect("one is up").idx] += 1;
-        }
-        shares
-    }
-
-    #[test]
-    fn every_backend_that_is_up_gets_the_same_share() {
-        let pool = pool(3);
-        assert_eq!(shares(&pool, 3000), [1000, 1000, 1000]);
-        take_down(&pool, 1);
-        assert_eq!(shares(&pool, 3000), [1500, 0, 1500]);
-    }
-
-    #[test]
-    fn a_backend_that_was_tried_is_not_picked_again() {
-        let pool = pool(3);
-        for _ in 0..10 {
-            let mut tried = Vec::new();
-            while let Some(backend) = pool.pick(&tried) {
-                tried.push(backend.idx);
-            }
-            tried.sort_unstable();
-            assert_eq!(tried, [0, 1, 2]);
-        }
-    }
-
-    #[test]
-    fn nobody_up_is_nobody_picked_but_a_lone_backend_always_is() {
-        let two = pool(2);
-        take_down(&two, 0);
-        take_down(&two, 1);
-        assert!(two.pick(&[]).is_none());
-        let one = pool(1);
-        take_down(&one, 0);
-        assert!(one.pick(&[]).is_some());
-        assert!(one.pick(&[0]).is_none(), "but not twice for one request");
-    }
-
-    #[test]
-    fn exchanges_never_take_the_last_one_down() {
-        let pool = pool(2);
-        for _ in 0..10 {
-            for backend in pool.members() {
-                pool.exchange_failed(backend, "reset", Instant::now());
-            }
-        }
-        assert_eq!(pool.n_up(), 1);
-    }
-
-    #[test]
-    fn an_answer_between_failures_starts_the_count_again() {
-        let pool = pool(2);
-        let backend = Arc::clone(&pool.members()[0]);
-        for _ in 0..10 {
-            pool.exchange_failed(&backend, "reset", Instant::now());
-            pool.exchange_failed(&backend, "reset", Instant::now());
-            pool.exchange_succeeded(&backend);
-        }
-        assert_eq!(pool.n_up(), 2);
-    }
-}
+mod tests;

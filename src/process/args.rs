@@ -1,117 +1,14 @@
-//! The command line as typed: every option with its default, and how a bad one is answered.
+//! From the command line as typed to the options as meant, and how a bad one is answered.
 //!
 //! Runs on the main thread, before any other thread exists. argh parses; what the values mean
 //! together is decided by [`Config`].
 
-use std::time::Duration;
-
 use argh::{EarlyExit, FromArgs};
-use log::LevelFilter;
 
-use crate::pool::BackendUrl;
+use crate::intake::ListenAt;
+use crate::intake::check::Limits;
 use crate::process::config::{Command, Config};
-use crate::process::values;
-
-/// threadbare: an HTTP/1.1 load balancer made of bare threads.
-///
-/// `threadbare demo` starts three small backends and a balancer before them;
-/// `threadbare demo-backend --listen ADDRESS` starts one such backend alone.
-#[derive(FromArgs, Debug)]
-struct Args {
-    /// nothing (balance over --backend), `demo`, or `demo-backend`
-    #[argh(positional, from_str_fn(values::command))]
-    command: Option<Command>,
-
-    /// address to listen on: IP:PORT, [IPv6]:PORT or NAME:PORT; port 0 takes a free one
-    /// (default 0.0.0.0:8080; the demo listens on 127.0.0.1:8080)
-    #[argh(option, from_str_fn(values::listen))]
-    listen: Option<String>,
-
-    /// a backend, `http://HOST[:PORT][/BASE]`; repeat it for each (no default)
-    #[argh(option, from_str_fn(values::backend))]
-    backend: Vec<BackendUrl>,
-
-    /// worker threads, each serves one exchange at a time (default 64)
-    #[argh(option, default = "64", from_str_fn(values::workers))]
-    workers: usize,
-
-    /// requests that may wait for a worker; one more gets 503 (default 1024)
-    #[argh(option, default = "1024", from_str_fn(values::queue))]
-    queue: usize,
-
-    /// how long a request may wait for a worker before it gets 503 (default 5s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(5)",
-        from_str_fn(values::duration)
-    )]
-    queue_timeout: Duration,
-
-    /// retries of a safe or idempotent request that failed after it was sent (default 1)
-    #[argh(option, default = "1", from_str_fn(values::retries))]
-    retries: u32,
-
-    /// how long connecting to a backend may take (default 2s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(2)",
-        from_str_fn(values::duration)
-    )]
-    connect_timeout: Duration,
-
-    /// how long a backend may take to begin its answer, else 504 (default 60s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(60)",
-        from_str_fn(values::duration)
-    )]
-    response_timeout: Duration,
-
-    /// how long a client or a backend may stall in the middle of a message, and how long a
-    /// client's idle connection is kept (default 30s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(30)",
-        from_str_fn(values::duration)
-    )]
-    idle_timeout: Duration,
-
-    /// how often the health thread dials every backend (default 10s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(10)",
-        from_str_fn(values::duration)
-    )]
-    health_interval: Duration,
-
-    /// how long such a dial may take (default 2s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(2)",
-        from_str_fn(values::duration)
-    )]
-    health_timeout: Duration,
-
-    /// how long requests in flight may take to finish after SIGINT or SIGTERM (default 5s)
-    #[argh(
-        option,
-        default = "Duration::from_secs(5)",
-        from_str_fn(values::duration)
-    )]
-    shutdown_timeout: Duration,
-
-    /// off, error, warn, info, debug or trace (default info)
-    #[argh(option, default = "LevelFilter::Info", from_str_fn(values::level))]
-    log_level: LevelFilter,
-
-    /// check the options, print what would run, and exit with 0, or with 2 if they are wrong
-    #[argh(switch)]
-    check: bool,
-
-    /// print the version and exit
-    #[argh(switch)]
-    version: bool,
-}
+use crate::process::options::Options;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -127,7 +24,7 @@ pub enum Asked {
 /// The error is one line that names the option, its value and what would be right; the process
 /// exits with 2 after it.
 pub fn read(words: &[&str]) -> Result<Asked, String> {
-    let args = match Args::from_args(&["threadbare"], words) {
+    let args = match Options::from_args(&["threadbare"], words) {
         Ok(args) => args,
         Err(EarlyExit {
             output,
@@ -144,31 +41,61 @@ pub fn read(words: &[&str]) -> Result<Asked, String> {
             env!("CARGO_PKG_VERSION")
         )));
     }
+    let config = mean(args);
+    config.validate()?;
+    Ok(Asked::Run(Box::new(config)))
+}
+
+/// What was typed, with the defaults that depend on the command, and 0 as no limit.
+fn mean(args: Options) -> Config {
     let command = args.command.unwrap_or(Command::Balance);
     let default_listen = match command {
         Command::Balance => "0.0.0.0:8080",
         Command::Demo => "127.0.0.1:8080",
         Command::DemoBackend => "127.0.0.1:0",
     };
-    let config = Config {
+    let listen = if args.listen.is_empty() {
+        vec![ListenAt::Tcp(default_listen.to_owned())]
+    } else {
+        args.listen
+    };
+    let limits = Limits {
+        max_target: args.max_target,
+        max_fields: args.max_fields,
+        max_fields_bytes: args.max_fields_size,
+        max_content: Some(args.max_content).filter(|&n| n > 0),
+    };
+    Config {
         command,
-        listen: args.listen.unwrap_or_else(|| default_listen.to_owned()),
+        listener: args.listener,
+        listen,
+        accept_proxy: args.accept_proxy,
+        trust: args.trust,
         backends: args.backend,
         n_workers: args.workers,
         queue_capacity: args.queue,
         queue_timeout: args.queue_timeout,
         retries: args.retries,
+        max_connections: args.max_connections,
+        max_connections_per_client: Some(args.max_connections_per_client).filter(|&n| n > 0),
+        max_requests: Some(args.max_requests as u64).filter(|&n| n > 0),
+        limits,
+        header_timeout: args.header_timeout,
+        keep_alive_timeout: args.keep_alive_timeout,
+        min_rate: Some(args.min_rate).filter(|&n| n > 0),
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
         idle_timeout: args.idle_timeout,
+        tunnel_idle_timeout: Some(args.tunnel_idle_timeout).filter(|d| !d.is_zero()),
+        max_long_haul: args.long_haul,
+        long_haul_after: args.long_haul_after,
+        backend_share_percent: args.backend_share,
         health_interval: args.health_interval,
         health_timeout: args.health_timeout,
         shutdown_timeout: args.shutdown_timeout,
         log_level: args.log_level,
         check_only: args.check,
-    };
-    config.validate()?;
-    Ok(Asked::Run(Box::new(config)))
+    }
 }
 
 /// argh spreads some errors over several lines; a log collector wants one.
@@ -184,6 +111,7 @@ fn one_line(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::values::size_text;
 
     fn config(words: &[&str]) -> Config {
         match read(words) {
@@ -194,7 +122,9 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_that_names_option_value_and_remedy() {
-        let cases: [(&[&str], &str, &str); 8] = [
+        let gate_only: &[&str] = &["--listener", "tiny_http", "--listen", "unix:/a"];
+        let cases: [(&[&str], &str, &str); 9] = [
+            (gate_only, "unix:/a", "--listener gate"),
             (
                 &["--workers", "0"],
                 "--workers",
@@ -227,6 +157,12 @@ mod tests {
         };
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let config = config(&["--backend", "http://127.0.0.1:1"]);
+        let off = (
+            config.max_connections_per_client,
+            config.max_requests,
+            config.limits.max_content,
+        );
+        assert_eq!(off, (None, None, None), "their default is no limit");
         let tell = |option: &str, value: String| {
             let at = help
                 .rfind(&format!("--{option} "))
@@ -237,7 +173,31 @@ mod tests {
                 "--{option}: {value} is not in {default:.40}"
             );
         };
-        tell("listen", config.listen);
+        tell("listen", config.listen[0].to_string());
+        tell("listener", config.listener.to_string());
+        tell("max-connections", config.max_connections.to_string());
+        tell("max-connections-per-client", "0".to_owned());
+        tell("max-requests", "0".to_owned());
+        tell("max-target", size_text(config.limits.max_target as u64));
+        tell("max-fields", config.limits.max_fields.to_string());
+        tell(
+            "max-fields-size",
+            size_text(config.limits.max_fields_bytes as u64),
+        );
+        tell("max-content", "0".to_owned());
+        tell("header-timeout", format!("{:?}", config.header_timeout));
+        tell(
+            "keep-alive-timeout",
+            format!("{:?}", config.keep_alive_timeout),
+        );
+        tell("min-rate", config.min_rate.unwrap_or(0).to_string());
+        tell("tunnel-idle-timeout", "1h".to_owned());
+        tell("long-haul", config.max_long_haul.to_string());
+        tell("long-haul-after", format!("{:?}", config.long_haul_after));
+        tell(
+            "backend-share",
+            format!("{}%", config.backend_share_percent),
+        );
         tell("workers", config.n_workers.to_string());
         tell("queue", config.queue_capacity.to_string());
         tell("queue-timeout", format!("{:?}", config.queue_timeout));

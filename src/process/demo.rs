@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use crate::intake::check::Limits;
 use crate::intake::tiny::TinyListener;
 use crate::intake::{Client, Ending, Job, queue};
 use crate::pool::BackendUrl;
@@ -129,7 +130,7 @@ impl Drop for Demo {
 
 /// Runs one backend in the foreground. Returns only with an error, or when the demo is gone.
 pub fn run_backend(listen: &str) -> io::Result<()> {
-    let listener = TinyListener::bind(listen, TIMEOUT)?;
+    let listener = TinyListener::bind(listen, TIMEOUT, Limits::default())?;
     let (queue, jobs, refusals) = queue(QUEUE_CAPACITY, TIMEOUT);
     let name = std::env::var(NAME_VARIABLE).ok();
     let address = listener.address().to_string();

@@ -5,5 +5,6 @@ pub mod config;
 pub mod demo;
 pub mod limits;
 pub mod logging;
+mod options;
 pub mod signals;
 mod values;

@@ -1,11 +1,15 @@
 //! The values of options: what each may look like, and what is said when it does not.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::exchange::Trust;
+use crate::intake::ListenAt;
+use crate::intake::check::Limits;
 use crate::pool::BackendUrl;
-use crate::process::config::Command;
+use crate::process::config::{Command, Listener};
 
 /// A command word.
 pub fn command(word: &str) -> Result<Command, String> {
@@ -16,15 +20,123 @@ pub fn command(word: &str) -> Result<Command, String> {
     }
 }
 
-/// HOST:PORT to listen on; the host is looked up later.
-pub fn listen(text: &str) -> Result<String, String> {
-    let wanted = "want IP:PORT, [IPv6]:PORT or NAME:PORT, as in 0.0.0.0:8080";
+/// Where to listen; a host is looked up later.
+pub fn listen(text: &str) -> Result<ListenAt, String> {
+    let wanted = "want IP:PORT, [IPv6]:PORT, NAME:PORT, unix:PATH or systemd, as in 0.0.0.0:8080";
+    if text == "systemd" {
+        return Ok(ListenAt::Systemd);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() {
+            Err(wanted.to_owned())
+        } else {
+            Ok(ListenAt::Unix(PathBuf::from(path)))
+        };
+    }
     let (host, port) = text.rsplit_once(':').ok_or(wanted)?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
     if host.is_empty() || (host.contains(':') && !bracketed) || port.parse::<u16>().is_err() {
         return Err(wanted.to_owned());
     }
-    Ok(text.to_owned())
+    Ok(ListenAt::Tcp(text.to_owned()))
+}
+
+/// The listener.
+pub fn listener(text: &str) -> Result<Listener, String> {
+    match text {
+        "gate" => Ok(Listener::Gate),
+        "tiny_http" => Ok(Listener::TinyHttp),
+        _ => Err("want gate or tiny_http".to_owned()),
+    }
+}
+
+/// A trusted address or network.
+pub fn trust(text: &str) -> Result<String, String> {
+    Trust::parse_member(text).map(|_| text.to_owned())
+}
+
+/// A number of connections.
+pub fn connections(text: &str) -> Result<usize, String> {
+    number(text, 1, 1_000_000)
+}
+
+/// A number of which 0 means no limit.
+pub fn count(text: &str) -> Result<usize, String> {
+    number(text, 0, 1_000_000)
+}
+
+/// A number of fields; what more there were would have no room.
+pub fn fields(text: &str) -> Result<usize, String> {
+    number(text, 1, Limits::MOST_FIELDS)
+}
+
+/// A number of threads beside the workers.
+pub fn long_haul(text: &str) -> Result<usize, String> {
+    number(text, 0, 4096)
+}
+
+/// `50%`: a share.
+pub fn percent(text: &str) -> Result<usize, String> {
+    let number = text.strip_suffix('%').map(|n| number(n, 1, 100));
+    number
+        .and_then(Result::ok)
+        .ok_or_else(|| "want a share from 1% to 100%".to_owned())
+}
+
+/// Length of a target.
+pub fn target_size(text: &str) -> Result<usize, String> {
+    size_within(text, 64, 1 << 20)
+}
+
+/// Length of all fields.
+pub fn fields_size(text: &str) -> Result<usize, String> {
+    size_within(text, 256, 1 << 20)
+}
+
+/// Length of a content; 0 means no limit.
+pub fn content_size(text: &str) -> Result<u64, String> {
+    let wanted = "want a size as in 10MiB, or 0 for no limit";
+    size(text).ok_or_else(|| wanted.to_owned())
+}
+
+/// Bytes a second; 0 means no limit.
+pub fn rate(text: &str) -> Result<u64, String> {
+    let wanted = "want bytes a second as in 256 or 1KiB, or 0 for no limit";
+    size(text).ok_or_else(|| wanted.to_owned())
+}
+
+fn size_within(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let wanted = || {
+        let (min, max) = (size_text(min as u64), size_text(max as u64));
+        format!("want a size from {min} to {max}")
+    };
+    let n = size(text).and_then(|n| usize::try_from(n).ok());
+    n.filter(|n| (min..=max).contains(n)).ok_or_else(wanted)
+}
+
+/// Reads `512`, `8KiB`, `10MiB` or `1GiB`.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Writes a size as [`size`] reads it.
+pub fn size_text(n: u64) -> String {
+    let unit = |shift: u32| n > 0 && n.is_multiple_of(1 << shift);
+    match n {
+        _ if unit(30) => format!("{}GiB", n >> 30),
+        _ if unit(20) => format!("{}MiB", n >> 20),
+        _ if unit(10) => format!("{}KiB", n >> 10),
+        _ => n.to_string(),
+    }
 }
 
 /// The URL of a backend.
@@ -66,6 +178,14 @@ fn number(text: &str, min: usize, max: usize) -> Result<usize, String> {
 pub fn level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
         .map_err(|_| "want off, error, warn, info, debug or trace".to_owned())
+}
+
+/// The same, and `0` for never.
+pub fn duration_or_off(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    duration(text).map_err(|wanted| format!("{wanted}, or 0 for no limit"))
 }
 
 /// Reads `500ms`, `10s`, `2m` or `1h`, from 1 ms to 24 hours.
@@ -132,8 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_a_number_and_a_binary_unit() {
+        let sizes = [("0", 0), ("512", 512), ("8KiB", 8 << 10), ("3GiB", 3 << 30)];
+        for (text, n) in sizes {
+            assert_eq!(content_size(text), Ok(n), "{text}");
+            assert_eq!(size_text(n), text);
+        }
+        for text in ["", "KiB", "-1", "8kb", "8 KiB", "1.5MiB", "99999999999GiB"] {
+            assert!(content_size(text).is_err(), "{text}");
+        }
+        assert!(target_size("63").is_err() && target_size("64").is_ok());
+        assert_eq!(percent("50%"), Ok(50));
+        for text in ["50", "0%", "101%", "%", ""] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn listen_addresses_have_a_host_and_a_port() {
-        for text in ["0.0.0.0:8080", "127.0.0.1:0", "[::1]:80", "localhost:8080"] {
+        for text in [
+            "0.0.0.0:8080",
+            "127.0.0.1:0",
+            "[::1]:80",
+            "localhost:8080",
+            "unix:/run/a",
+            "systemd",
+        ] {
             assert!(listen(text).is_ok(), "{text}");
         }
         for text in [
@@ -144,6 +288,7 @@ mod tests {
             "127.0.0.1:x",
             "127.0.0.1:65536",
             "::1:80",
+            "unix:",
         ] {
             assert!(listen(text).is_err(), "{text}");
         }

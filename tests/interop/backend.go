@@ -17,6 +17,9 @@ import (
 // goOn lets /events send its next event: the client asks for /go-on when it has read the last one.
 var goOn = make(chan struct{}, 1)
 
+// gone is told of each client of /never that has gone away; /gone waits for one.
+var gone = make(chan struct{}, 1)
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
 	folder := flag.String("folder", ".", "folder of the files under /sized/ and /chunked/")
@@ -29,6 +32,14 @@ func main() {
 	http.HandleFunc("/upload", hash)
 	http.HandleFunc("/events", events)
 	http.HandleFunc("/go-on", func(w http.ResponseWriter, r *http.Request) { goOn <- struct{}{} })
+	http.HandleFunc("/never", func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		gone <- struct{}{}
+	})
+	http.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		<-gone
+		io.WriteString(w, "gone\n")
+	})
 	http.HandleFunc("/hinted", hinted)
 	http.HandleFunc("/trailers", trailers)
 	http.HandleFunc("/cookies", cookies)

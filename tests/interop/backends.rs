@@ -11,36 +11,48 @@ use crate::plain::{ask, get, read_head, send};
 /// One nginx process without a master, with the folder's files, and what `server` adds.
 /// None where nginx is not installed.
 pub fn start_nginx(folder: &Folder, server: &str) -> Option<Peer> {
+    let http = format!(
+        "http {{
+            access_log off;
+            client_body_temp_path body;
+            proxy_temp_path proxy;
+            fastcgi_temp_path fastcgi;
+            uwsgi_temp_path uwsgi;
+            scgi_temp_path scgi;
+            keepalive_requests 1000000;
+            client_max_body_size 0;
+            default_type application/octet-stream;
+            {server}
+        }}"
+    );
+    start_nginx_with(folder, "", &http)
+}
+
+/// The same with these lines at the beginning, and these blocks.
+pub fn start_nginx_with(folder: &Folder, begin: &str, blocks: &str) -> Option<Peer> {
     let nginx = installed("nginx")?;
     let addr = free_addr();
+    let port = addr.port();
     // In the foreground and alone, so that a SIGKILL takes all of it, with every path its own.
     let config = format!(
-        "daemon off;
+        "{begin}
+        daemon off;
         master_process off;
         error_log stderr warn;
         pid {port}.pid;
         worker_rlimit_nofile 4096;
         events {{ worker_connections 1024; }}
-        http {{
-            access_log off;
-            client_body_temp_path {port}-body;
-            proxy_temp_path {port}-proxy;
-            fastcgi_temp_path {port}-fastcgi;
-            uwsgi_temp_path {port}-uwsgi;
-            scgi_temp_path {port}-scgi;
-            keepalive_requests 1000000;
-            client_max_body_size 0;
-            default_type application/octet-stream;
-            {server_lines}
-        }}",
-        port = addr.port(),
-        server_lines = server.replace("LISTEN", &addr.to_string()),
+        {blocks}",
+        blocks = blocks.replace("LISTEN", &addr.to_string()),
     );
-    let config = folder.write(&format!("{}.conf", addr.port()), &config);
+    let config = folder.write(&format!("{port}.conf"), &config);
+    // A prefix of its own: where the temporary files go.
+    let prefix = folder.path().join(port.to_string());
+    std::fs::create_dir(&prefix).expect("the test's folder takes another");
     let mut command = Command::new(nginx);
     command
         .arg("-p")
-        .arg(folder.path())
+        .arg(prefix)
         .arg("-c")
         .arg(config)
         .args(["-e", "stderr"]);

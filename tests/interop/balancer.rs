@@ -5,11 +5,21 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::peer::{DEADLINE, Folder, Peer, free_addr};
+use crate::peer::{DEADLINE, Folder, Peer, free_addr, wait};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_threadbare");
+
+/// How long to wait before looking again at what the process holds.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the process holds of the system.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    pub n_threads: usize,
+    pub n_descriptors: usize,
+}
 
 /// A running threadbare; killed when dropped.
 pub struct Balancer {
@@ -78,6 +88,41 @@ impl Balancer {
                 return line;
             }
         }
+    }
+
+    /// The lines of its log so far that hold `wanted`.
+    pub fn lines(&mut self, wanted: &str) -> Vec<String> {
+        self.seen.extend(self.lines.try_iter());
+        let lines = self.seen.iter().filter(|line| line.contains(wanted));
+        lines.cloned().collect()
+    }
+
+    /// How many threads and descriptors it has now; None where the system does not tell.
+    pub fn means(&self) -> Option<Means> {
+        let count = |what| {
+            let folder = std::fs::read_dir(format!("/proc/{}/{what}", self.child.id()));
+            folder.ok().map(Iterator::count)
+        };
+        Some(Means {
+            n_threads: count("task")?,
+            n_descriptors: count("fd")?,
+        })
+    }
+
+    /// Waits until it has no more threads and descriptors than these.
+    pub fn await_means(&self, wanted: Option<Means>) {
+        let begun = Instant::now();
+        let Some(wanted) = wanted else { return };
+        while let Some(now) = self.means() {
+            let fits = now.n_threads <= wanted.n_threads;
+            if fits && now.n_descriptors <= wanted.n_descriptors {
+                return;
+            }
+            let is_late = begun.elapsed() >= DEADLINE;
+            assert!(!is_late, "still {now:?}, wanted {wanted:?}");
+            wait(PAUSE);
+        }
+        panic!("threadbare has ended");
     }
 
     /// The most memory it has ever held, in MiB; None where the system does not tell.

@@ -15,13 +15,13 @@ use crate::peer::{DEADLINE, Folder, installed, output_of};
 const LARGE_MIB: usize = 256;
 
 /// What a balancer may hold at most while it streams, in MiB.
-const MEMORY_MIB: u64 = 40;
+pub const MEMORY_MIB: u64 = 40;
 
 /// What curl calls a download that ended too early: sized, reset, and in mid-chunk.
 const CUT_CODES: [i32; 3] = [18, 56, 55];
 
 /// curl, silent but for errors, and with a deadline.
-fn curl(program: &Path) -> Command {
+pub fn curl(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.args([
         "--silent",
@@ -32,7 +32,7 @@ fn curl(program: &Path) -> Command {
     command
 }
 
-fn url(addr: SocketAddr, target: &str) -> String {
+pub fn url(addr: SocketAddr, target: &str) -> String {
     format!("http://{addr}{target}")
 }
 

@@ -13,22 +13,27 @@ const N_REQUESTS: usize = 30;
 const UPLOAD_BYTES: usize = 300_000;
 
 /// None where it is not installed.
-fn start_haproxy(folder: &Folder, balancer: SocketAddr) -> Option<Peer> {
+pub fn start_haproxy(folder: &Folder, balancer: SocketAddr) -> Option<Peer> {
+    let mode = "mode http\noption forwardfor\nhttp-reuse always";
+    start_haproxy_with(folder, mode, &format!("{balancer} check inter 100ms"))
+}
+
+/// The same with these defaults and this one server.
+pub fn start_haproxy_with(folder: &Folder, defaults: &str, server: &str) -> Option<Peer> {
     let haproxy = installed("haproxy")?;
     let addr = free_addr();
     let config = format!(
         "defaults
-            mode http
+            {defaults}
             timeout connect 5s
             timeout client 30s
             timeout server 30s
-            option forwardfor
-            http-reuse always
+            timeout tunnel 60s
         frontend front
             bind {addr}
-            default_backend balancer
-        backend balancer
-            server threadbare {balancer} check inter 100ms\n"
+            default_backend behind
+        backend behind
+            server server1 {server}\n"
     );
     let config = folder.write("haproxy.cfg", &config);
     let mut command = Command::new(haproxy);
@@ -54,6 +59,22 @@ fn start_nginx_keep_alive_front(folder: &Folder, balancer: SocketAddr) -> Option
                 proxy_set_header Connection \"\";
                 proxy_set_header Host $http_host;
                 proxy_request_buffering off;
+            }}
+        }}"
+    );
+    start_nginx(folder, &server)
+}
+
+/// As nginx's documentation has it for a WebSocket.
+pub fn start_nginx_upgrading_front(folder: &Folder, balancer: SocketAddr) -> Option<Peer> {
+    let server = format!(
+        "server {{
+            listen LISTEN;
+            location / {{
+                proxy_pass http://{balancer};
+                proxy_http_version 1.1;
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection \"upgrade\";
             }}
         }}"
     );

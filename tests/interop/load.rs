@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::backends::start_nginx;
 use crate::balancer::{Balancer, start_demo_backend};
-use crate::peer::{Folder, Peer, find, wait};
+use crate::peer::{Folder, Peer, find, installed, output_of, wait};
 
 /// How long the load runs and how many connections it holds.
 const LOAD_SECONDS: u64 = 10;
@@ -70,6 +70,63 @@ fn assert_no_failure_under_kills(start_backend: impl Fn(&Folder) -> Option<Peer>
         "only {n_kills} kills in {LOAD_SECONDS} s"
     );
     println!("{n_kills} kills, no failed request:\n{report}");
+}
+
+/// Divides by neither the number of clients nor that of requests on a connection.
+const N_REQUESTS: &str = "3001";
+const CLOSING: &[&str] = &["--max-requests", "7"];
+
+/// nginx, and a balancer that ends each connection after a few requests.
+fn start_closing(folder: &Folder) -> Option<(Peer, Balancer)> {
+    let server = "server { listen LISTEN; location / { return 200 'hello\n'; } }";
+    let nginx = start_nginx(folder, server)?;
+    let balancer = Balancer::start(&[nginx.addr], CLOSING);
+    Some((nginx, balancer))
+}
+
+/// ab speaks HTTP/1.0: each request has its connection, or says that it wants to keep it.
+#[test]
+fn ab_gets_every_answer_on_connections_that_end() {
+    let Some(ab) = installed("ab") else { return };
+    let folder = Folder::new();
+    let Some((_nginx, balancer)) = start_closing(&folder) else {
+        return;
+    };
+    for kept in [&[][..], &["-k"][..]] {
+        let mut command = Command::new(&ab);
+        command.args(kept).args(["-q", "-s", "20", "-c", "20"]);
+        command.args(["-n", N_REQUESTS, &format!("http://{}/", balancer.addr)]);
+        let (code, report, stderr) = output_of(&mut command);
+        let number = |name: &str| {
+            let line = report.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_whitespace().nth(2))
+        };
+        let counts = (number("Complete requests:"), number("Failed requests:"));
+        assert_eq!(code, 0, "{kept:?}: {stderr}");
+        assert_eq!(counts, (Some(N_REQUESTS), Some("0")), "{kept:?}: {report}");
+        assert!(!report.contains("Non-2xx"), "{kept:?}: {report}");
+    }
+}
+
+#[test]
+fn h2load_gets_every_answer_on_connections_that_end() {
+    let Some(h2load) = installed("h2load") else {
+        return;
+    };
+    let folder = Folder::new();
+    let Some((_nginx, balancer)) = start_closing(&folder) else {
+        return;
+    };
+    let mut command = Command::new(h2load);
+    command.args(["--h1", "-c", "20", "-n", N_REQUESTS]);
+    command.args(["--connection-active-timeout", "20"]);
+    command.arg(format!("http://{}/", balancer.addr));
+    let (code, report, stderr) = output_of(&mut command);
+    assert_eq!(code, 0, "{stderr}");
+    let wanted = format!("{N_REQUESTS} succeeded, 0 failed, 0 errored, 0 timeout");
+    assert!(report.contains(&wanted), "{report}");
+    let wanted = format!("status codes: {N_REQUESTS} 2xx, 0 3xx, 0 4xx, 0 5xx");
+    assert!(report.contains(&wanted), "{report}");
 }
 
 /// wrk, or h2load where wrk is not installed.

@@ -1,14 +1,20 @@
-//! threadbare among real peers: nginx, Python and Go behind it, curl and wrk before it.
+//! threadbare among real peers: nginx, Python, Go and another proxy behind it; curl, wrk, a browser
+//! and other proxies before it.
 //!
 //! The goal: what scripted peers can't show, because we scripted them. Each test starts its own
 //! peers on ports of their own and is skipped, with a line that says so, where a peer is not
 //! installed; `make interop` shows those lines.
 
+mod attack;
 mod backends;
 mod balancer;
 mod content;
 mod curl;
+mod forwarded;
 mod fronts;
 mod load;
 mod peer;
 mod plain;
+mod slow;
+mod uploads;
+mod websocket;

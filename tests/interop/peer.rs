@@ -37,6 +37,27 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
+/// A Python that has this module: the system's own comes first, as its packages bring modules.
+/// None after a line that says why this test is skipped.
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let system = Some(PathBuf::from("/usr/bin/python3")).filter(|path| path.is_file());
+    let has_module = |python: &PathBuf| {
+        let import = format!("import {module}");
+        output_of(Command::new(python).args(["-c", &import])).0 == 0
+    };
+    let mut pythons = system.into_iter().chain(find("python3"));
+    let found = pythons.find(has_module);
+    if found.is_none() {
+        println!("skipped: no python3 with {module} is installed");
+    }
+    found
+}
+
+/// A file beside this one.
+pub fn source(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop")).join(name)
+}
+
 /// A port of loopback that was free a moment ago, for peers that can't choose one themselves.
 pub fn free_addr() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
@@ -166,6 +187,15 @@ pub fn wait(duration: Duration) {
     let (_open, never) = mpsc::channel::<()>();
     // The sender is alive and silent: this can only time out.
     let _ = never.recv_timeout(duration);
+}
+
+/// A program that is killed when it takes too long, in seconds; it gets its arguments later.
+pub fn bounded(program: &Path, seconds: u64) -> Option<Command> {
+    let mut command = Command::new(installed("timeout")?);
+    command
+        .args(["--kill-after=5", &seconds.to_string()])
+        .arg(program);
+    Some(command)
 }
 
 /// Runs a program to its end and gives what it wrote; it must have a deadline of its own.

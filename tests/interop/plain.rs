@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
 use crate::peer::DEADLINE;
 
 /// An answer, its content already taken out of its framing.
@@ -47,6 +49,17 @@ pub fn ask(
     answer
 }
 
+/// Asks with GET from this address of loopback.
+pub fn ask_from(from: [u8; 4], addr: SocketAddr, target: &str, fields: &[&str]) -> Answer {
+    let fd = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket is granted");
+    bind(&fd, &SocketAddr::from((from, 0))).expect("a loopback address is ours");
+    connect(&fd, &addr).expect("a server that listens takes a connection");
+    let mut reader = send_over(fd.into(), addr, "GET", target, fields, b"");
+    let mut answer = read_head(&mut reader);
+    answer.content = read_content(&mut reader, &answer, "GET");
+    answer
+}
+
 /// Sends one request and leaves the answer to the caller.
 pub fn send(
     addr: SocketAddr,
@@ -55,7 +68,18 @@ pub fn send(
     fields: &[&str],
     content: &[u8],
 ) -> BufReader<TcpStream> {
-    let mut stream = TcpStream::connect(addr).expect("a server that listens takes a connection");
+    let stream = TcpStream::connect(addr).expect("a server that listens takes a connection");
+    send_over(stream, addr, method, target, fields, content)
+}
+
+fn send_over(
+    mut stream: TcpStream,
+    addr: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[&str],
+    content: &[u8],
+) -> BufReader<TcpStream> {
     stream
         .set_read_timeout(Some(DEADLINE))
         .expect("a socket takes a deadline");

@@ -6,7 +6,14 @@ use std::time::Duration;
 use crate::harness::{Backend, Client, Cut, Pattern, Threadbare, command, level};
 
 /// Long enough that a busy machine causes no stall that is none, short enough to wait for.
-const IDLE: [&str; 2] = ["--idle-timeout", "1s"];
+const IDLE: [&str; 6] = [
+    "--idle-timeout",
+    "1s",
+    "--keep-alive-timeout",
+    "1s",
+    "--header-timeout",
+    "1s",
+];
 
 /// One stuck exchange would be noticed by everybody; one that only has to wait is still served.
 const ONE_WORKER: [&str; 4] = ["--workers", "1", "--queue-timeout", "1h"];
@@ -237,6 +244,8 @@ fn running_out_of_descriptors_ends_the_process_loudly() {
     let backend = Backend::answering("ok");
     let url = backend.url();
     let inner = command(&[
+        "--listener",
+        "tiny_http",
         "--listen",
         "127.0.0.1:0",
         "--workers",

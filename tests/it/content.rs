@@ -184,47 +184,6 @@ fn content_fields_that_do_not_frame_go_through() {
     assert_eq!(seen.content, b"\x1f\x0b\x08\x00");
 }
 
-#[test]
-fn an_expectation_is_answered_here_and_not_forwarded() {
-    // Goal: the client gets 100 before it sends its content, the backend never sees Expect. Trick:
-    // not one byte of content leaves the client before the 100 came. Sizes below and above what is
-    // held.
-    let backend = Backend::answering("ok");
-    let threadbare = Threadbare::before(&[backend.addr], &[]);
-    let mut client = threadbare.client();
-    for length in [5, 5000, HELD + 1] {
-        client.send(format!(
-            "POST /c HTTP/1.1\r\nHost: front.test\r\nExpect: 100-Continue\r\n\
-             Content-Length: {length}\r\n\r\n"
-        ));
-        let interim = client.answer();
-        assert_eq!(interim.status, 100, "{interim:?}");
-        let content = Pattern::new().take(length);
-        client.send(&content);
-        let seen = posted(&mut client, &backend);
-        assert_eq!(seen.head.all("Expect"), [""; 0]);
-        assert!(
-            seen.content == content,
-            "{length} bytes arrive as they were sent"
-        );
-    }
-}
-
-#[test]
-fn an_expectation_may_go_with_chunks() {
-    // Goal: the same with content of unknown length.
-    let backend = Backend::answering("ok");
-    let threadbare = Threadbare::before(&[backend.addr], &[]);
-    let mut client = threadbare.client();
-    client.send(
-        "PUT /c HTTP/1.1\r\nHost: front.test\r\nExpect: 100-continue\r\n\
-         Transfer-Encoding: chunked\r\n\r\n",
-    );
-    assert_eq!(client.answer().status, 100);
-    client.send(chunks(b"hello", 2));
-    assert_eq!(posted(&mut client, &backend).content, b"hello");
-}
-
 /// A backend that says so when the first bytes of a content have arrived, then reads on and
 /// answers.
 fn noting_first_bytes() -> Backend {

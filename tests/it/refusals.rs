@@ -25,16 +25,17 @@ const FRAMINGS: [&str; 19] = [
     "Content-Length\t: 5\r\n\r\nhello",
 ];
 
-/// Codings that nobody here knows. All are 501.
-const UNKNOWN_CODINGS: [&str; 4] = [
-    "Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+/// Codings that nobody here knows, before a last one that gives the content an end. All are 501.
+const UNKNOWN_CODINGS: [&str; 2] = [
     "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: x, chunked\r\n\r\n0\r\n\r\n",
 ];
 
 /// Codings that are as malformed as they are unknown: 400 or 501.
-const BAD_CODINGS: [&str; 8] = [
+const BAD_CODINGS: [&str; 11] = [
+    "Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -249,11 +250,11 @@ fn data_behind_the_last_chunk_is_no_content() {
 }
 
 #[test]
-fn bytes_beyond_ascii_end_the_connection() {
-    // Goal: this listener drops such a connection, mostly without an answer; nothing of it may
+fn bytes_beyond_ascii_end_the_connection_of_tiny_http() {
+    // Goal: that listener drops such a connection, mostly without an answer; nothing of it may
     // reach a backend. Trick: a TLS hello, as sent to a plain port by mistake, is such bytes too.
     let backend = Backend::answering("ok");
-    let threadbare = Threadbare::before(&[backend.addr], &[]);
+    let threadbare = Threadbare::before(&[backend.addr], &["--listener", "tiny_http"]);
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
     for bytes in [
         b"GET / HTTP/1.1\r\nHost: a.test\r\nX-A: caf\xe9\r\n\r\n".as_slice(),
@@ -273,6 +274,33 @@ fn bytes_beyond_ascii_end_the_connection() {
         seen.iter().all(|seen| seen.head.word(1) == "/clean"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn bytes_beyond_ascii_pass_in_targets_and_values_and_nowhere_else() {
+    // Goal: what browsers and real applications send is forwarded byte for byte; a method or a
+    // name of such bytes, or a TLS hello, is a 400.
+    let backend = Backend::answering("ok");
+    let threadbare = Threadbare::before(&[backend.addr], &[]);
+    let mut client = threadbare.client();
+    client.send(b"GET /caf\xc3\xa9?\xff HTTP/1.1\r\nHost: a.test\r\nX-A: caf\xe9\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    let seen = backend.await_requests(1).remove(0);
+    // The harness shows what is no UTF-8 as U+FFFD.
+    assert_eq!(seen.head.word(1), "/caf\u{e9}?\u{fffd}");
+    assert_eq!(seen.head.one("X-A").as_deref(), Some("caf\u{fffd}"));
+    for bytes in [
+        b"G\xc9T / HTTP/1.1\r\nHost: a.test\r\n\r\n".as_slice(),
+        b"GET / HTTP/1.1\r\nHost: a.test\r\nX-\xc9: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ] {
+        let mut client = threadbare.client();
+        client.send(bytes);
+        assert_eq!(client.answer().status, 400, "{}", text(bytes));
+        client.assert_ended();
+    }
+    threadbare.stop();
+    assert_eq!(backend.seen.len(), 1);
 }
 
 #[test]

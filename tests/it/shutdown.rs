@@ -47,6 +47,8 @@ fn what_is_in_flight_and_in_the_queue_is_answered() {
     let options = [
         "--workers",
         "2",
+        "--long-haul",
+        "0",
         "--queue",
         "3",
         "--queue-timeout",
@@ -207,6 +209,8 @@ fn what_waits_in_the_queue_at_the_deadline_is_counted_too() {
     let options = [
         "--workers",
         "1",
+        "--long-haul",
+        "0",
         "--queue",
         "2",
         "--shutdown-timeout",

@@ -1,12 +1,13 @@
 //! The models: small programs of a few threads, which loom runs under every interleaving.
 //!
 //! Built with `--cfg loom` only (`make model`); without it, this is an empty set of tests. `pick`
-//! runs the pool itself; `wave` runs the shutdown's protocol, with a channel that loom can see.
-//! What the tests note about a run goes through std's locks: loom does not see these, so that
-//! watching neither adds interleavings nor hides a missing edge.
+//! and `crew` run the pool and the crew themselves; `wave` runs the shutdown's protocol, with a
+//! channel that loom can see. What the tests note about a run goes through std's locks: loom does
+//! not see these, so that watching neither adds interleavings nor hides a missing edge.
 #![cfg(loom)]
 
 mod channel;
+mod crew;
 mod pick;
 mod wave;
 

@@ -1,22 +1,28 @@
-//! The shutdown wave under every interleaving of listener, workers, health thread and main.
+//! The shutdown wave under every interleaving of listener, workers, foreman and main.
 //!
 //! The protocol of `src/server.rs`, `src/intake/queue.rs`, `TinyListener::run` and the thread
 //! bodies they start, with the work left out: whoever changes the order of an end or a drop there
-//! changes it here too. loom knows five threads, so main plays the clients, and at the end the
-//! refuser. Nothing polls here as the listener and the health thread do there: the wake-ups alone
-//! must be enough. Main's deadline is left out too: the wave must reach its end without.
+//! changes it here too; the crew is the real one. loom knows five threads, so main plays the
+//! clients, and at the end the health thread and the refuser. Nothing polls here as the listener
+//! and the health thread do there: the wake-ups alone must be enough. Main's deadline is left out
+//! too: the wave must reach its end without.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, JoinHandle};
+use threadbare::exchange::Crew;
 
 use crate::channel::{Disconnected, Receiver, Sender, bounded};
 use crate::{NO_PANIC, Outcomes, run_all};
 
-/// Workers and forced switches that a model can afford together.
-const SCALES: [(usize, usize); 2] = [(1, 2), (2, 1)];
+/// Workers, long-haul threads, and the forced switches that a model of so many can afford.
+const SCALES: [(usize, usize, usize); 2] = [(1, 1, 2), (2, 0, 1)];
+
+/// The job whose exchange takes long: its worker promotes itself.
+const LONG: Job = 'a';
 
 /// A request, known by a letter.
 type Job = char;
@@ -39,6 +45,7 @@ struct Seen {
     accepted: Vec<Job>,
     served: Vec<Job>,
     refused: Vec<Job>,
+    n_workers_started: usize,
     n_workers_returned: usize,
 }
 
@@ -112,19 +119,75 @@ fn run_listener(
     Ok(())
 }
 
-fn run_worker(jobs: &Receiver<Job>, hints: &Sender<()>, watch: &Watch) {
+fn run_worker(crew: &Crew, idx: usize, jobs: &Receiver<Job>, outfit: &Outfit) {
+    let post = crew.post(idx);
     while let Ok(job) = jobs.recv() {
+        post.begin(outfit.now);
+        if job == LONG {
+            post.begin_long_haul();
+        }
         // As if each exchange failed. Full: the health thread has been told already.
-        let _ = hints.try_send(());
-        watch.see().served.push(job);
+        let _ = outfit.hints.try_send(());
+        outfit.watch.see().served.push(job);
+        if !post.end() {
+            return;
+        }
     }
-    watch.see().n_workers_returned += 1;
+    crew.close();
 }
 
-fn run_health(hinted: &Receiver<()>, n_workers: usize, watch: &Watch) {
+/// What every worker is given.
+#[derive(Clone)]
+struct Outfit {
+    crew: Arc<Crew>,
+    jobs: Receiver<Job>,
+    hints: Sender<()>,
+    done: Sender<Infallible>,
+    watch: Watch,
+    now: Instant,
+}
+
+impl Outfit {
+    fn start_worker(&self, idx: usize) -> JoinHandle<()> {
+        self.watch.see().n_workers_started += 1;
+        let outfit = self.clone();
+        thread::spawn(move || {
+            run_worker(&outfit.crew, idx, &outfit.jobs, &outfit);
+            outfit.watch.see().n_workers_returned += 1;
+            drop((outfit.hints, outfit.done));
+        })
+    }
+
+    fn fill(&self, threads: &mut Vec<(usize, JoinHandle<()>)>) {
+        while let Some(idx) = self.crew.reserve() {
+            threads.push((idx, self.start_worker(idx)));
+        }
+    }
+}
+
+/// `Foreman::run`, but for the promotion of what takes long, which is `crew.rs`'s business.
+fn run_foreman(
+    outfit: &Outfit,
+    bell: &Receiver<()>,
+    mut threads: Vec<(usize, JoinHandle<()>)>,
+) -> Vec<(usize, JoinHandle<()>)> {
+    while !outfit.crew.is_closed() {
+        for idx in outfit.crew.take_leaving() {
+            let at = threads.iter().position(|(of, _)| *of == idx);
+            join(threads.remove(at.expect("it was started here")).1);
+            outfit.crew.joined(idx);
+        }
+        outfit.fill(&mut threads);
+        bell.recv().expect("the crew holds the sender");
+    }
+    threads
+}
+
+fn run_health(hinted: &Receiver<()>, watch: &Watch) {
     while hinted.recv().is_ok() {}
-    let n_returned = watch.see().n_workers_returned;
-    assert_eq!(n_returned, n_workers, "health ended before the workers");
+    let seen = watch.see();
+    let (n_returned, n_started) = (seen.n_workers_returned, seen.n_workers_started);
+    assert_eq!(n_returned, n_started, "health ended before the workers");
 }
 
 fn run_refuser(refusals: &Receiver<Job>, watch: &Watch) {
@@ -152,16 +215,20 @@ struct Server {
     /// Disconnected at the listener's end; a message says that it died.
     events: Receiver<()>,
     workers_done: Receiver<Infallible>,
-    workers: Vec<JoinHandle<()>>,
+    foreman: JoinHandle<Vec<(usize, JoinHandle<()>)>>,
     listener: JoinHandle<()>,
-    health: JoinHandle<()>,
+    hinted: Receiver<()>,
     refusals: Receiver<Job>,
     watch: Watch,
 }
 
 impl Server {
     /// Starts all threads; these have arrived before.
-    fn start(n_workers: usize, queue_capacity: usize, early: Vec<Arrival>) -> Server {
+    fn start(
+        (n_workers, max_long_haul): (usize, usize),
+        queue_capacity: usize,
+        early: Vec<Arrival>,
+    ) -> Server {
         let watch = Watch::default();
         let (stopping, finished) = (flag(), flag());
         let (arrivals, arrived) = bounded(16);
@@ -179,19 +246,20 @@ impl Server {
         };
         let (hints, hinted) = bounded(1);
         let (done, workers_done) = bounded::<Infallible>(0);
-        let health = {
-            let watch = watch.clone();
-            thread::spawn(move || run_health(&hinted, n_workers, &watch))
+        let (ring, bell) = bounded(1);
+        let now = Instant::now();
+        let ring = move || ring.try_send(()).unwrap_or_default(); // full: it is awake
+        let outfit = Outfit {
+            crew: Arc::new(Crew::new(n_workers, max_long_haul, now, ring)),
+            jobs,
+            hints,
+            done,
+            watch: watch.clone(),
+            now,
         };
-        let start_worker = |_| {
-            let (jobs, watch) = (jobs.clone(), watch.clone());
-            let (hints, done) = (hints.clone(), done.clone());
-            thread::spawn(move || {
-                run_worker(&jobs, &hints, &watch);
-                drop((hints, done));
-            })
-        };
-        let workers = (0..n_workers).map(start_worker).collect();
+        let mut threads = Vec::new();
+        outfit.fill(&mut threads);
+        let foreman = thread::spawn(move || run_foreman(&outfit, &bell, threads));
         let listener = {
             let (stopping, finished) = (Arc::clone(&stopping), Arc::clone(&finished));
             thread::spawn(move || {
@@ -206,13 +274,13 @@ impl Server {
             finished,
             events,
             workers_done,
-            workers,
+            foreman,
             listener,
-            health,
+            hinted,
             refusals,
             watch,
         }
-        // As in the original: `hints` and `done` end here.
+        // As in the original: `hints` and `done` are the crew's.
     }
 
     /// `Server::stop`, with one client that comes while it stops and one that comes too late. The
@@ -227,13 +295,13 @@ impl Server {
         {
             let seen = self.watch.see();
             assert_eq!(sorted(&[&seen.served]), sorted(&[&seen.accepted]));
-            assert_eq!(seen.n_workers_returned, self.workers.len());
+            assert_eq!(seen.n_workers_returned, seen.n_workers_started);
         }
         self.arrivals.tell(Arrival::Request(late));
-        for worker in self.workers {
+        for (_, worker) in join(self.foreman) {
             join(worker);
         }
-        join(self.health);
+        run_health(&self.hinted, &self.watch);
         self.finished.store(true, Ordering::Release);
         self.arrivals.tell(Arrival::Wake);
         join(self.listener);
@@ -252,8 +320,8 @@ fn flag() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(false))
 }
 
-fn join(thread: JoinHandle<()>) {
-    thread.join().expect(NO_PANIC);
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().expect(NO_PANIC)
 }
 
 fn sorted(lists: &[&[Job]]) -> Vec<Job> {
@@ -268,12 +336,12 @@ fn a_stop_serves_what_was_accepted_and_refuses_the_rest_once() {
     // accepted is served before the last worker returns, then health ends, then the listener, and
     // nobody waits for ever. Trick: a queue of one, two jobs before the stop, one during it and
     // one after it; what happens to each in any run is compared with all that can.
-    for (n_workers, max_preemptions) in SCALES {
+    for (n_workers, max_long_haul, max_preemptions) in SCALES {
         let fates = Outcomes::new();
         let noted = fates.clone();
         run_all(max_preemptions, move || {
             let early = ['a', 'b'].map(Arrival::Request).into();
-            let watch = Server::start(n_workers, 1, early).stop(Some('c'), 'd');
+            let watch = Server::start((n_workers, max_long_haul), 1, early).stop(Some('c'), 'd');
             let seen = watch.see();
             for &job in &seen.served {
                 noted.note((job, "served"));
@@ -298,13 +366,13 @@ fn a_stop_serves_what_was_accepted_and_refuses_the_rest_once() {
 fn a_job_that_expires_is_refused_or_served_but_never_both() {
     // Goal: the listener takes out of the queue what is too old, while workers take from it too.
     // Trick: two jobs and then the time passes, before or after a worker got to them.
-    for (n_workers, max_preemptions) in SCALES {
+    for (n_workers, max_long_haul, max_preemptions) in SCALES {
         let n_served = Outcomes::new();
         let noted = n_served.clone();
         run_all(max_preemptions, move || {
             let mut early: Vec<_> = ['a', 'b'].map(Arrival::Request).into();
             early.push(Arrival::TimePassed);
-            let watch = Server::start(n_workers, 2, early).stop(None, 'd');
+            let watch = Server::start((n_workers, max_long_haul), 2, early).stop(None, 'd');
             noted.note(watch.see().served.len());
         });
         assert_eq!(n_served.all(), [1, 2]);
@@ -315,9 +383,10 @@ fn a_job_that_expires_is_refused_or_served_but_never_both() {
 fn a_listener_that_dies_ends_the_wave_as_a_stop_does() {
     // Goal: a job it had accepted is served, main is told, and nobody waits for ever. Trick: the
     // clients' end is dropped, which is how a recv() of the listener fails here.
-    for (n_workers, max_preemptions) in SCALES {
+    for (n_workers, max_long_haul, max_preemptions) in SCALES {
         run_all(max_preemptions, move || {
-            let mut server = Server::start(n_workers, 1, vec![Arrival::Request('a')]);
+            let mut server =
+                Server::start((n_workers, max_long_haul), 1, vec![Arrival::Request('a')]);
             server.arrivals = Arrivals(None);
             assert_eq!(server.events.recv(), Ok(()), "main is told");
             let watch = server.stop(None, 'd');

@@ -7,28 +7,66 @@ mod framing;
 mod target;
 
 use crate::intake::fields::{is_token, is_value, list};
-use crate::intake::{ClientRequest, Refusal, Version};
+use crate::intake::{ClientRequest, ContentFraming, Refusal, Version};
 
 pub use self::framing::parse_length;
-pub use self::target::MAX_TARGET;
 
 use self::framing::check_framing;
 use self::target::{check_host, check_target};
 
-/// All names and values together, bytes. More: 431.
-pub const MAX_FIELDS_BYTES: usize = 32 * 1024;
-/// Number of field lines. More: 431.
-pub const MAX_FIELDS: usize = 100;
+/// How large a request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Length of the target, bytes. More: 414.
+    pub max_target: usize,
+    /// Number of field lines, at most [`Limits::MOST_FIELDS`]. More: 431.
+    pub max_fields: usize,
+    /// All names and values together, without what stands around them, bytes. More: 431.
+    pub max_fields_bytes: usize,
+    /// Length of the content, bytes; none means any. A greater Content-Length: 413. Chunked
+    /// content has to be counted by whoever reads it.
+    pub max_content: Option<u64>,
+}
+
+impl Limits {
+    /// No limit on the number of field lines can be higher than this.
+    pub const MOST_FIELDS: usize = 256;
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_target: 8 * 1024,
+            max_fields: 100,
+            max_fields_bytes: 32 * 1024,
+            max_content: None,
+        }
+    }
+}
 
 /// Checks the head, and sets host, framing, expectation, persistence and the target's form.
-pub fn check(request: &mut ClientRequest) -> Result<(), Refusal> {
-    check_method(request)?;
-    check_fields(request)?;
+pub fn check(request: &mut ClientRequest, limits: &Limits) -> Result<(), Refusal> {
+    check_lines(request)?;
+    check_sense(request, limits)
+}
+
+/// The same for a head whose method, names and values are known to be of the right letters.
+pub fn check_sense(request: &mut ClientRequest, limits: &Limits) -> Result<(), Refusal> {
+    if request.method == "CONNECT" {
+        return refuse(405, "CONNECT is for forward proxies, and this is a gateway");
+    }
+    if request.fields.len() > limits.max_fields {
+        return refuse(431, "too many fields");
+    }
+    if request.fields.n_bytes() > limits.max_fields_bytes {
+        return refuse(431, "the fields are too long");
+    }
     request.host = check_host(request)?;
-    check_target(request)?;
-    request.framing = check_framing(request)?;
+    check_target(request, limits)?;
+    request.framing = check_framing(request, limits)?;
     request.expects_continue = check_expect(request)?;
     request.keep_alive = wants_keep_alive(request);
+    request.upgrade = asks_for_upgrade(request);
     Ok(())
 }
 
@@ -36,22 +74,9 @@ fn refuse<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal { status, reason })
 }
 
-fn check_method(request: &ClientRequest) -> Result<(), Refusal> {
+fn check_lines(request: &ClientRequest) -> Result<(), Refusal> {
     if !is_token(request.method.as_bytes()) {
         return refuse(400, "the method is not a token");
-    }
-    if request.method == "CONNECT" {
-        return refuse(405, "CONNECT is for forward proxies, and this is a gateway");
-    }
-    Ok(())
-}
-
-fn check_fields(request: &ClientRequest) -> Result<(), Refusal> {
-    if request.fields.len() > MAX_FIELDS {
-        return refuse(431, "more than 100 fields");
-    }
-    if request.fields.n_bytes() > MAX_FIELDS_BYTES {
-        return refuse(431, "the fields are longer than 32 KiB");
     }
     for (name, value) in request.fields.iter() {
         if !is_token(name) {
@@ -76,14 +101,27 @@ fn check_expect(request: &ClientRequest) -> Result<bool, Refusal> {
 
 /// RFC 9112 §9.3.
 fn wants_keep_alive(request: &ClientRequest) -> bool {
-    let has = |option: &[u8]| {
-        let mut options = request.fields.all("Connection").flat_map(list);
-        options.any(|o| o.eq_ignore_ascii_case(option))
-    };
     match request.version {
-        Version::Http11 => !has(b"close"),
-        Version::Http10 => has(b"keep-alive") && !has(b"close"),
+        Version::Http11 => !has_option(request, b"close"),
+        Version::Http10 => has_option(request, b"keep-alive") && !has_option(request, b"close"),
     }
+}
+
+/// RFC 9110 §7.8. With content it is taken for an ordinary request: a tunnel begins behind a head.
+fn asks_for_upgrade(request: &ClientRequest) -> bool {
+    request.version == Version::Http11
+        && matches!(
+            request.framing,
+            ContentFraming::Empty | ContentFraming::Sized(0)
+        )
+        && has_option(request, b"upgrade")
+        && request.fields.all("Upgrade").next().is_some()
+}
+
+/// Whether Connection names this.
+fn has_option(request: &ClientRequest, option: &[u8]) -> bool {
+    let mut options = request.fields.all("Connection").flat_map(list);
+    options.any(|o| o.eq_ignore_ascii_case(option))
 }
 
 #[cfg(test)]
@@ -108,7 +146,10 @@ pub(super) mod tests {
     }
 
     pub fn status(version: Version, method: &str, target: &str, lines: &[&str]) -> u16 {
-        match check(&mut request(version, method, target, lines)) {
+        match check(
+            &mut request(version, method, target, lines),
+            &Limits::default(),
+        ) {
             Ok(()) => 200,
             Err(refusal) => refusal.status,
         }
@@ -126,9 +167,10 @@ pub(super) mod tests {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             status(Version::Http11, "GET", "/", &lines)
         };
-        assert_eq!(status_of(&lines(MAX_FIELDS, 1)), 200);
-        assert_eq!(status_of(&lines(MAX_FIELDS + 1, 1)), 431);
-        let value = MAX_FIELDS_BYTES - "Host".len() - "a".len() - "n".len();
+        let limits = Limits::default();
+        assert_eq!(status_of(&lines(limits.max_fields, 1)), 200);
+        assert_eq!(status_of(&lines(limits.max_fields + 1, 1)), 431);
+        let value = limits.max_fields_bytes - "Host".len() - "a".len() - "n".len();
         assert_eq!(status_of(&lines(2, value)), 200);
         assert_eq!(status_of(&lines(2, value + 1)), 431);
     }
@@ -170,8 +212,55 @@ pub(super) mod tests {
         for (version, value, wanted) in cases {
             let connection = format!("Connection: {value}");
             let mut request = request(version, "GET", "/", &["Host: a", &connection]);
-            check(&mut request).expect("a good request");
+            check(&mut request, &Limits::default()).expect("a good request");
             assert_eq!(request.keep_alive, wanted, "{version:?} {value}");
+        }
+    }
+    #[test]
+    fn an_upgrade_is_asked_for_in_both_fields_and_without_content() {
+        let cases: [(bool, Version, &[&str]); 8] = [
+            (
+                true,
+                Version::Http11,
+                &["Connection: Upgrade", "Upgrade: x"],
+            ),
+            (
+                true,
+                Version::Http11,
+                &["Connection: a", "Connection: b, UPGRADE", "Upgrade: x"],
+            ),
+            (
+                true,
+                Version::Http11,
+                &["Connection: upgrade", "Upgrade: x", "Content-Length: 0"],
+            ),
+            (
+                false,
+                Version::Http11,
+                &["Connection: upgrade", "Upgrade: x", "Content-Length: 1"],
+            ),
+            (
+                false,
+                Version::Http11,
+                &[
+                    "Connection: upgrade",
+                    "Upgrade: x",
+                    "Transfer-Encoding: chunked",
+                ],
+            ),
+            (false, Version::Http11, &["Connection: upgrade"]),
+            (false, Version::Http11, &["Upgrade: x"]),
+            (
+                false,
+                Version::Http10,
+                &["Connection: upgrade", "Upgrade: x"],
+            ),
+        ];
+        for (wanted, version, lines) in cases {
+            let lines = [&["Host: a"], lines].concat();
+            let mut request = request(version, "GET", "/", &lines);
+            check(&mut request, &Limits::default()).expect("a good head");
+            assert_eq!(request.upgrade, wanted, "{version:?} {lines:?}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Host and target of a request: exactly one host, and a target in one of the standard's forms.
 
-use crate::intake::check::refuse;
-use crate::intake::{ClientRequest, Refusal, Version};
+use std::net::Ipv6Addr;
 
-/// Longest target, bytes. Longer: 414.
-pub const MAX_TARGET: usize = 8 * 1024;
+use crate::intake::check::{Limits, refuse};
+use crate::intake::fields::Class;
+use crate::intake::{ClientRequest, Refusal, Version};
 
 /// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and one that names a host.
 pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
@@ -16,25 +16,55 @@ pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
     match host {
         None if request.version == Version::Http11 => refuse(400, "Host is missing"),
         None => Ok(None),
-        Some(host) if !is_authority(host) => refuse(400, "Host is not a host"),
+        // RFC 9110 §7.2: empty where the client's URI has no authority.
+        Some(host) if !host.is_empty() && !is_authority(host) => refuse(400, "Host is not a host"),
         Some(host) => Ok(Some(host.to_vec())),
     }
 }
 
-/// Letters of `host [":" port]` (RFC 3986): wide enough for names with underscores, too narrow for
-/// anything that another parser could take for a path, a list, user information or a second line.
-fn is_authority(host: &[u8]) -> bool {
-    let is_host_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(b);
-    host.iter().all(is_host_byte)
+/// `host [":" port]` of RFC 3986, less the comma, which another parser could take for a list's, and
+/// `IPvFuture`, which nobody uses. Never user information, a path, or a second host.
+fn is_authority(authority: &[u8]) -> bool {
+    let (is_host, port) = if let Some(rest) = authority.strip_prefix(b"[") {
+        let end = rest.iter().position(|&b| b == b']').unwrap_or(rest.len());
+        let (address, after) = rest.split_at(end);
+        let address = str::from_utf8(address).ok();
+        let is_address = address.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok());
+        (is_address, after.strip_prefix(b"]"))
+    } else {
+        let end = authority.iter().position(|&b| b == b':');
+        let (name, port) = authority.split_at(end.unwrap_or(authority.len()));
+        (is_name(name), Some(port))
+    };
+    let is_port = |port: &[u8]| match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_host && port.is_some_and(is_port)
+}
+
+/// `reg-name` of RFC 3986, and not empty (RFC 9110 §4.2.1). IPv4 addresses are of the same letters.
+fn is_name(name: &[u8]) -> bool {
+    let is_letter = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(b);
+    let mut parts = name.split(|&b| b == b'%');
+    let is_plain = parts.next().is_some_and(|part| part.iter().all(is_letter));
+    let is_encoded = |part: &[u8]| match part {
+        [high, low, rest @ ..] => {
+            high.is_ascii_hexdigit() && low.is_ascii_hexdigit() && rest.iter().all(is_letter)
+        }
+        _ => false,
+    };
+    !name.is_empty() && is_plain && parts.all(is_encoded)
 }
 
 /// RFC 9112 §3.2: origin-form, `*` for OPTIONS, and absolute-form, which is made origin-form.
-pub fn check_target(request: &mut ClientRequest) -> Result<(), Refusal> {
+pub fn check_target(request: &mut ClientRequest, limits: &Limits) -> Result<(), Refusal> {
     let target = &request.target;
-    if target.len() > MAX_TARGET {
-        return refuse(414, "the target is longer than 8 KiB");
+    if target.len() > limits.max_target {
+        return refuse(414, "the target is too long");
     }
-    if target.iter().any(|&b| b <= b' ' || b == 0x7f || b == b'#') {
+    if Class::Target.run(target) < target.len() {
         return refuse(400, "the target has a blank, a control byte or a fragment");
     }
     match target.first() {
@@ -59,7 +89,7 @@ fn split_absolute_form(request: &mut ClientRequest) -> Result<(), Refusal> {
         .position(|b| b"/?".contains(b))
         .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(split);
-    if authority.is_empty() || !is_authority(authority) {
+    if !is_authority(authority) {
         return malformed();
     }
     let host = authority.to_vec();
@@ -83,7 +113,7 @@ mod tests {
 
     #[test]
     fn hosts_are_one_and_a_host() {
-        let cases: [(u16, &[&str]); 12] = [
+        let cases: [(u16, &[&str]); 32] = [
             (200, &["Host: a"]),
             (200, &["host: a_b.c:80"]),
             (200, &["Host: [::1]:80"]),
@@ -96,6 +126,26 @@ mod tests {
             (400, &["Host: u@a"]),
             (400, &["Host: \u{e9}"]),
             (400, &["Host: a?b"]),
+            (200, &["Host: 10.0.0.7:80"]),
+            (200, &["Host: a:"]),
+            (200, &["Host: a%2Db:80"]),
+            (200, &["Host: [2001:db8::7]"]),
+            (200, &["Host: xn--bcher-kva.example."]),
+            (400, &["Host: :80"]),
+            (400, &["Host: a:b"]),
+            (400, &["Host: a:80:81"]),
+            (400, &["Host: a:-1"]),
+            (400, &["Host: a:80@b"]),
+            (400, &["Host: ::1"]),
+            (400, &["Host: [::1"]),
+            (400, &["Host: ::1]"]),
+            (400, &["Host: [a]"]),
+            (400, &["Host: [::1]a"]),
+            (400, &["Host: [::1]:a"]),
+            (400, &["Host: a%2"]),
+            (400, &["Host: a%zz"]),
+            (400, &["Host: http://a"]),
+            (400, &["Host: a\tb"]),
         ];
         for (wanted, lines) in cases {
             assert_eq!(
@@ -109,7 +159,7 @@ mod tests {
 
     #[test]
     fn targets_have_the_forms_of_the_standard() {
-        let long = "/".repeat(MAX_TARGET + 1);
+        let long = "/".repeat(Limits::default().max_target + 1);
         let cases = [
             (200, "GET", "/"),
             (200, "GET", "/a%2Fb/../c?x=%20&y=;"),
@@ -126,6 +176,10 @@ mod tests {
             (400, "GET", "http://"),
             (400, "GET", "http:///a"),
             (400, "GET", "http://u@a/"),
+            (400, "GET", "http://:80/"),
+            (400, "GET", "http://a:b/"),
+            (400, "GET", "http:/a"),
+            (400, "GET", "\\\\a"),
             (400, "GET", "ftp://a/"),
             (400, "GET", "/a#b"),
             (400, "GET", "/a\tb"),
@@ -155,7 +209,7 @@ mod tests {
         ];
         for (method, target, origin) in cases {
             let mut request = request(Version::Http11, method, target, &["Host: a"]);
-            check(&mut request).expect(target);
+            check(&mut request, &Limits::default()).expect(target);
             assert_eq!(request.target, origin.as_bytes());
             assert_eq!(request.host.as_deref(), Some(&b"b"[..]));
         }

@@ -10,6 +10,7 @@ use tiny_http::Request;
 use crate::intake::tiny::connections::{Connections, discard};
 use crate::intake::tiny::{job_from, socket};
 use crate::intake::{Client, ContentFraming, Ending, Job, Peer};
+use crate::system;
 
 /// `tiny_http` reads content up to this length before it hands out the request.
 const READ_AHEAD: u64 = 1024;
@@ -111,7 +112,7 @@ impl TinyClient {
             }
         }
         // Without this, letting go of the request would wait for the rest of its content.
-        socket::reset(stream);
+        system::reset(stream);
         discard(request);
     }
 
@@ -184,6 +185,11 @@ impl Client for TinyClient {
         Some(Peer::Hidden(self.address, socket::look_for))
     }
 
+    fn is_drained(&self) -> bool {
+        // What `tiny_http` buffers ahead of a sized content is given out by the first read.
+        matches!(self.unread, Unread::Sized(_))
+    }
+
     fn finish(mut self: Box<Self>, ending: Ending) -> Option<Job> {
         match (std::mem::replace(&mut self.side, Side::Over), ending) {
             (Side::Answering(writer), Ending::Keep | Ending::Close)
@@ -213,7 +219,7 @@ impl Client for TinyClient {
                     _ => socket::find(self.address),
                 };
                 if let Some(stream) = &stream {
-                    socket::reset(stream);
+                    system::reset(stream);
                 }
                 match side {
                     Side::Asking(request) | Side::Direct(request, _) => discard(request),

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use parking_lot::Mutex;
 use tiny_http::Request;
 
+use crate::intake::check::Limits;
+
 use crate::intake::tiny::socket;
 
 /// Pipelined requests held for one connection; one more ends the connection.
@@ -22,6 +24,8 @@ pub struct Connections {
     /// Protects all of it, held for one look-up or change; requests are dropped outside, because
     /// that can block.
     table: Mutex<Table>,
+    /// How large their requests may be.
+    pub limits: Limits,
 }
 
 #[derive(Default)]
@@ -45,8 +49,9 @@ pub enum Arrival {
 
 impl Connections {
     /// An empty table.
-    pub fn new() -> Connections {
+    pub fn new(limits: Limits) -> Connections {
         Connections {
+            limits,
             table: Mutex::new(Table::default()),
         }
     }

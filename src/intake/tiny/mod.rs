@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 use log::debug;
 use tiny_http::{HTTPVersion, Request, Server};
 
+use crate::intake::check::Limits;
 use crate::intake::fields::Fields;
-use crate::intake::{ClientRequest, ContentFraming, Ending, Job, Queue, Refusal, Version, check};
+use crate::intake::{
+    ClientRequest, ContentFraming, Ended, Ending, Job, Queue, Refusal, Version, check,
+};
 
 use self::accept::{AcceptWatch, Accepting};
 use self::client::TinyClient;
@@ -47,18 +50,9 @@ pub struct TinyListener {
     n_descriptors: usize,
 }
 
-/// How the listener thread ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// As it was asked to.
-    Stopped,
-    /// By itself, for this reason; no connection is accepted any more.
-    Died(String),
-}
-
 impl TinyListener {
     /// Binds `listen` (HOST:PORT) and starts to accept.
-    pub fn bind(listen: &str, idle_timeout: Duration) -> io::Result<TinyListener> {
+    pub fn bind(listen: &str, idle_timeout: Duration, limits: Limits) -> io::Result<TinyListener> {
         let addresses: Vec<_> = listen.to_socket_addrs()?.collect();
         let listener = TcpListener::bind(addresses.as_slice())?;
         set_options(&listener, idle_timeout)?;
@@ -67,7 +61,7 @@ impl TinyListener {
         let watch = AcceptWatch::new(&listener);
         let n_descriptors = count_descriptors();
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
-        let connections = Arc::new(Connections::new());
+        let connections = Arc::new(Connections::new(limits));
         Ok(TinyListener {
             server,
             socket,
@@ -170,7 +164,7 @@ impl TinyListener {
 fn job_from(request: Request, address: SocketAddr, connections: &Arc<Connections>) -> Job {
     let (mut head, mut refusal) = read_head(&request, address);
     if refusal.is_none() {
-        refusal = check::check(&mut head)
+        refusal = check::check(&mut head, &connections.limits)
             .and_then(|()| check_reader(&head))
             .err();
     }
@@ -231,6 +225,7 @@ fn read_head(request: &Request, address: SocketAddr) -> (ClientRequest, Option<R
         host: None,
         framing: ContentFraming::Empty,
         expects_continue: false,
+        upgrade: false,
         keep_alive: false,
         address: Some(address.ip()),
     };

@@ -116,7 +116,7 @@ impl Nudge {
         for _ in 0..n_nudges {
             match TcpStream::connect_timeout(&self.address, CONNECT_TIMEOUT) {
                 // A reset leaves no port behind in TIME_WAIT.
-                Ok(stream) => socket::reset(&stream),
+                Ok(stream) => crate::system::reset(&stream),
                 Err(error) => {
                     // Busy with others is as good, and dead is noticed by the watch.
                     debug!("no connection to our own listener: {error}");

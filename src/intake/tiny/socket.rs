@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -68,18 +68,10 @@ pub fn identity_of(fd: RawFd) -> Option<u64> {
         .map(|metadata| metadata.ino())
 }
 
-/// Resets the connection at once, whoever else holds the socket.
-pub fn reset(stream: &TcpStream) {
-    // Disconnecting a TCP socket (connect to AF_UNSPEC) sends the reset without waiting for the
-    // last duplicate to be closed. Where that is not known, closing both ways has to do.
-    if rustix::net::connect_unspec(stream).is_err() {
-        let _ = stream.shutdown(Shutdown::Both); // an error: it is closed already
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::reset;
     use std::io::Read;
     use std::net::TcpListener;
 

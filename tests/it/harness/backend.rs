@@ -241,6 +241,11 @@ impl Conn {
         self.notes.clone()
     }
 
+    /// Says that nothing more will be sent, and keeps reading.
+    pub fn finish_sending(&self) -> Result<(), Cut> {
+        self.wire.finish_sending()
+    }
+
     /// Waits until the peer ends the connection and says how; what it still sends is dropped.
     pub fn end(&mut self) -> Cut {
         self.wire.drain(&mut |_| ())

@@ -1,6 +1,7 @@
 //! The real binary as a child process: its log, its address, its memory, its signals, its exit
 //! code.
 
+use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,10 +20,20 @@ pub fn level(line: &str) -> &str {
     word.trim_matches(['[', ']'])
 }
 
+/// Names the listener of every server whose test does not: most of what tests/it says holds for
+/// both, and is run once for each.
+const LISTENER: &str = "THREADBARE_LISTENER";
+
 /// The binary with these arguments, not started yet.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
     command.args(args);
+    if let Some(listener) = env::var_os(LISTENER) {
+        let balances = !args.contains(&"demo-backend");
+        if balances && !args.contains(&"--listener") {
+            command.arg("--listener").arg(listener);
+        }
+    }
     command
 }
 
@@ -96,9 +107,15 @@ impl Threadbare {
 
     /// Whatever the command says, ready or not.
     #[track_caller]
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with_input(command, Stdio::null())
+    }
+
+    /// The same, with something else than nothing as its standard input.
+    #[track_caller]
+    pub fn spawn_with_input(mut command: Command, input: Stdio) -> Self {
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");

@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::exchange::answer::write_connection;
-use crate::intake::ClientRequest;
+use crate::intake::{ClientRequest, Version};
 
 /// An answer that is ours: a refusal, or that no backend could answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +16,12 @@ pub struct OwnAnswer {
 }
 
 impl OwnAnswer {
-    /// The queue moves fast: trying again in a second may help.
-    pub fn refused_by_queue(reason: &str) -> OwnAnswer {
+    /// A 503 for want of a worker, with the seconds that the queue's own rate tells.
+    pub fn refused_by_queue(reason: &str, retry_after: u64) -> OwnAnswer {
         OwnAnswer {
             status: 503,
             reason: reason.to_owned(),
-            retry_after: Some(1),
+            retry_after: Some(retry_after),
         }
     }
 }
@@ -54,13 +53,25 @@ pub fn write_own(out: &mut Vec<u8>, own: &OwnAnswer, request: &ClientRequest, ke
     }
 }
 
+/// Persistence is said where it is not the version's default (RFC 9112 §9.3).
+pub fn write_connection(out: &mut Vec<u8>, request: &ClientRequest, keep_alive: bool) {
+    match (request.version, keep_alive) {
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        _ => {}
+    }
+}
+
 fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

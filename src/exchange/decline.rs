@@ -1,0 +1,68 @@
+//! How an exchange ends with an answer of ours instead of a backend's.
+
+use log::debug;
+
+use crate::exchange::Exchanger;
+use crate::exchange::content::ClientFailure;
+use crate::exchange::watched::Watched;
+use crate::intake::own::{OwnAnswer, write_own};
+use crate::intake::{Client, ClientRequest, Ending};
+
+impl Exchanger<'_> {
+    /// Tells a client how it failed, if it can still be told.
+    pub fn client_failed(
+        &mut self,
+        failure: ClientFailure,
+        request: &ClientRequest,
+        client: &mut Watched,
+    ) -> Ending {
+        let (status, reason) = match failure {
+            ClientFailure::Stalled => (408, "the content stalled"),
+            ClientFailure::Malformed => (400, "the content is malformed"),
+            ClientFailure::TooLarge => (413, "the content is too long"),
+            ClientFailure::Gone => {
+                debug!("the client went away before its answer");
+                return Ending::Cut;
+            }
+        };
+        self.answer_ourselves(status, reason.to_owned(), request, false, client)
+    }
+
+    /// Answers with this status; the reason is one sentence for the client.
+    pub fn answer_ourselves(
+        &mut self,
+        status: u16,
+        reason: String,
+        request: &ClientRequest,
+        keep_alive: bool,
+        client: &mut Watched,
+    ) -> Ending {
+        let retry_after = (status == 503).then_some(self.settings.retry_after.as_secs().max(1));
+        let own = OwnAnswer {
+            status,
+            reason,
+            retry_after,
+        };
+        self.answer_with(&own, request, keep_alive, client)
+    }
+
+    /// Answers with this.
+    pub fn answer_with(
+        &mut self,
+        own: &OwnAnswer,
+        request: &ClientRequest,
+        keep_alive: bool,
+        client: &mut Watched,
+    ) -> Ending {
+        self.out.clear();
+        write_own(&mut self.out, own, request, keep_alive);
+        match client.write(&self.out) {
+            Ok(()) if keep_alive => Ending::Keep,
+            Ok(()) => Ending::Close,
+            Err(error) => {
+                debug!("the client went away: {error}");
+                Ending::Cut
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads a request's head, strictly (RFC 9112): first every byte as it comes, then the whole.
+//!
+//! Pure. [`HeadScan`] refuses a head that can't become good without waiting for its end; `httparse`
+//! then reads what passed, so two readers must agree; the check that both listeners share has the
+//! last word.
+
+mod scan;
+
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+
+use httparse::{Error, Header, Status};
+
+use crate::intake::check::{Limits, check_sense};
+use crate::intake::fields::Fields;
+use crate::intake::{ClientRequest, ContentFraming, Refusal, Version};
+
+pub use self::scan::{HeadScan, max_head};
+
+use self::scan::refuse;
+
+/// Reads and checks a head that [`HeadScan`] has found to be whole.
+pub fn parse(
+    head: &[u8],
+    address: Option<IpAddr>,
+    limits: &Limits,
+) -> Result<ClientRequest, Refusal> {
+    let mut request = match read(head, address) {
+        // Targets in Latin-1, which older clients send.
+        Err(Error::Token) => read_beside_target(head, address),
+        read => read,
+    }
+    .map_err(|error| match error {
+        Error::TooManyHeaders => refuse(431, "too many fields"),
+        _ => refuse(400, "the head is malformed"),
+    })?;
+    check_sense(&mut request, limits)?;
+    Ok(request)
+}
+
+fn read(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
+    let mut lines = [const { MaybeUninit::<Header>::uninit() }; Limits::MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(head, &mut lines)? {
+        Status::Complete(length) if length == head.len() => {}
+        // It is not the head that was scanned.
+        _ => return Err(Error::NewLine),
+    }
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(Error::NewLine);
+    };
+    let mut fields = Fields::with_capacity(parsed.headers.len(), head.len());
+    for line in parsed.headers.iter() {
+        fields.push(line.name.as_bytes(), line.value);
+    }
+    Ok(ClientRequest {
+        method: method.to_owned(),
+        target: target.as_bytes().to_vec(),
+        version: match minor {
+            0 => Version::Http10,
+            _ => Version::Http11,
+        },
+        fields,
+        host: None,
+        framing: ContentFraming::Empty,
+        expects_continue: false,
+        keep_alive: false,
+        upgrade: false,
+        address,
+    })
+}
+
+/// `httparse` wants targets to be UTF-8. Any other is put aside, and `/` read in its place.
+fn read_beside_target(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
+    let mut words = head.splitn(3, |&byte| byte == b' ');
+    let (Some(method), Some(target), Some(rest)) = (words.next(), words.next(), words.next())
+    else {
+        return Err(Error::Token);
+    };
+    if str::from_utf8(target).is_ok() {
+        return Err(Error::Token);
+    }
+    let mut request = read(&[method, b" / ", rest].concat(), address)?;
+    request.target = target.to_vec();
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(head: &str) -> u16 {
+        match HeadScan::default().scan(head.as_bytes(), &Limits::default()) {
+            Ok(Some(n)) => parse(&head.as_bytes()[..n], None, &Limits::default())
+                .map_or_else(|refusal| refusal.status, |_| 200),
+            Ok(None) => 0,
+            Err(refusal) => refusal.status,
+        }
+    }
+
+    #[test]
+    fn a_head_is_read_as_it_stands() {
+        let address = Some(IpAddr::from([10, 0, 0, 7]));
+        let rows: [(&[u8], &[u8]); 3] = [
+            (b"\r\nM-X /<\xc3\xa9> HTTP/1.0\r\n", b"/<\xc3\xa9>"),
+            (b"M-X /\xe9?%zz HTTP/1.0\r\n", b"/\xe9?%zz"),
+            (b"M-X http://b/c HTTP/1.0\r\n", b"/c"),
+        ];
+        for (line, target) in rows {
+            let fields =
+                b"Host: a\r\nhost-X:\r\nB:\t c \xe9 \t\r\nB:d\r\nContent-Length: 7\r\n\r\n";
+            let head = [line, fields].concat();
+            let request = parse(&head, address, &Limits::default()).expect("a good head");
+            assert_eq!((&request.method[..], &request.target[..]), ("M-X", target));
+            assert_eq!(request.version, Version::Http10);
+            assert_eq!(request.framing, ContentFraming::Sized(7));
+            assert_eq!(request.address, address);
+            let lines: Vec<_> = request.fields.iter().collect();
+            let wanted: [(&[u8], &[u8]); 5] = [
+                (b"Host", b"a"),
+                (b"host-X", b""),
+                (b"B", b"c \xe9"),
+                (b"B", b"d"),
+                (b"Content-Length", b"7"),
+            ];
+            assert_eq!(lines, wanted);
+        }
+    }
+
+    #[test]
+    fn a_whole_head_is_checked_too() {
+        let rows = [
+            (200, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (200, "GET / HTTP/1.0\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\n\r\n"),
+            (400, "GET * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (405, "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (
+                501,
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a, chunked\r\n\r\n",
+            ),
+        ];
+        for (wanted, head) in rows {
+            assert_eq!(status(head), wanted, "{head:?}");
+        }
+        let fields = "A:\r\n".repeat(Limits::MOST_FIELDS + 1);
+        let head = format!("GET / HTTP/1.0\r\n{fields}\r\n");
+        let refusal = parse(head.as_bytes(), None, &Limits::default()).expect_err("too many");
+        assert_eq!(refusal.status, 431);
+        for part in ["", "GET / HTTP/1.0\r\n", "GET / HTTP/1.0\r\n\r\nG"] {
+            assert!(
+                parse(part.as_bytes(), None, &Limits::default()).is_err(),
+                "{part:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The listening sockets: TCP, Unix, or handed over by systemd; and what accepted ones inherit.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+
+use crate::intake::ListenAt;
+use crate::system::timespec;
+
+/// Connections that may wait to be accepted; the system's own maximum may be lower.
+const BACKLOG: i32 = 4096;
+/// A peer that is gone without a word is noticed after a minute and six probes 10 s apart. Only
+/// tunnels live long enough to need it.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
+
+/// What a blocking call on an accepted socket waits for at most.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketTimeouts {
+    pub read: Duration,
+    pub write: Duration,
+}
+
+/// A socket that connections come in on.
+#[derive(Debug)]
+pub struct ListeningSocket {
+    pub socket: OwnedFd,
+    pub bound: Bound,
+    /// Whether what is accepted has its options from here; else each gets its own.
+    pub gives_options: bool,
+}
+
+/// Where that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Tcp(SocketAddr),
+    /// The file is removed at the end, unless someone else has put another there.
+    Unix(PathBuf, Option<FileId>),
+    /// A Unix socket that someone else made.
+    Inherited(String),
+}
+
+/// Device and inode: two files of one name differ in it.
+type FileId = (u64, u64);
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Tcp(address) => write!(f, "{address}"),
+            Bound::Unix(path, _) => write!(f, "unix:{}", path.display()),
+            Bound::Inherited(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// Binds what one `--listen` asks for: one socket, or all those that systemd handed over.
+pub fn bind(at: &ListenAt, timeouts: SocketTimeouts) -> io::Result<Vec<ListeningSocket>> {
+    match at {
+        ListenAt::Tcp(text) => {
+            let addresses: Vec<_> = text.to_socket_addrs()?.collect();
+            let listener = TcpListener::bind(addresses.as_slice())?;
+            Ok(vec![tcp(listener, timeouts)?])
+        }
+        ListenAt::Unix(path) => {
+            remove_stale(path)?;
+            let listener = UnixListener::bind(path)?;
+            let bound = Bound::Unix(path.clone(), file_id(path));
+            Ok(vec![unix(listener, bound)?])
+        }
+        ListenAt::Systemd => inherited(timeouts),
+    }
+}
+
+fn tcp(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<ListeningSocket> {
+    let bound = Bound::Tcp(listener.local_addr()?);
+    let socket = OwnedFd::from(listener);
+    rustix::net::listen(&socket, BACKLOG)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    set_options(&socket, timeouts)?;
+    set_tcp_options(&socket)?;
+    // What came in before the options were set does not have them.
+    let gives_options = cfg!(target_os = "linux") && !is_someone_there(&socket);
+    Ok(ListeningSocket {
+        socket,
+        bound,
+        gives_options,
+    })
+}
+
+/// Whether a connection waits to be accepted.
+pub fn is_someone_there(socket: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut fds, Some(&timespec(Duration::ZERO))).is_ok_and(|n| n > 0)
+}
+
+fn unix(listener: UnixListener, bound: Bound) -> io::Result<ListeningSocket> {
+    let socket = OwnedFd::from(listener);
+    rustix::net::listen(&socket, BACKLOG)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(ListeningSocket {
+        socket,
+        bound,
+        gives_options: false,
+    })
+}
+
+/// Timeouts of blocking calls. Linux gives an accepted TCP socket those of its listener.
+pub fn set_options(socket: &OwnedFd, timeouts: SocketTimeouts) -> io::Result<()> {
+    sockopt::set_socket_timeout(socket, Timeout::Recv, Some(timeouts.read))?;
+    sockopt::set_socket_timeout(socket, Timeout::Send, Some(timeouts.write))?;
+    Ok(())
+}
+
+/// Small answers leave at once, and a peer that is gone is noticed.
+pub fn set_tcp_options(socket: &OwnedFd) -> io::Result<()> {
+    let (idle, interval, n_probes) = KEEPALIVE;
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, idle)?;
+    sockopt::set_tcp_keepintvl(socket, interval)?;
+    sockopt::set_tcp_keepcnt(socket, n_probes)?;
+    Ok(())
+}
+
+/// A socket file that nobody listens on is left from an earlier run.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    if is_socket && is_refused(path)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Whether a connect is refused; one that would have to wait has met somebody.
+fn is_refused(path: &Path) -> io::Result<bool> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    let address = SocketAddrUnix::new(path)?;
+    Ok(rustix::net::connect(&socket, &address) == Err(Errno::CONNREFUSED))
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let file = fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// The sockets of systemd's protocol: from descriptor 3 on, as `LISTEN_FDS` says.
+fn inherited(timeouts: SocketTimeouts) -> io::Result<Vec<ListeningSocket>> {
+    let mut handed_over = listenfd::ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for i in 0..handed_over.len() {
+        if let Ok(Some(listener)) = handed_over.take_tcp_listener(i) {
+            sockets.push(tcp(listener, timeouts)?);
+        } else if let Some(listener) = handed_over.take_unix_listener(i)? {
+            let address = listener.local_addr()?;
+            let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
+            let name = format!("unix:{}", path.display());
+            sockets.push(unix(listener, Bound::Inherited(name))?);
+        }
+    }
+    if sockets.is_empty() {
+        let text = "no socket was handed over to this process";
+        return Err(io::Error::other(text));
+    }
+    Ok(sockets)
+}
+
+impl Drop for ListeningSocket {
+    fn drop(&mut self) {
+        if let Bound::Unix(path, file) = &self.bound
+            && file_id(path) == *file
+        {
+            let _ = fs::remove_file(path); // an error: someone has removed it already
+        }
+    }
+}

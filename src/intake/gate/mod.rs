@@ -1,0 +1,221 @@
+//! The gate: a listener that can't be knocked over.
+//!
+//! One thread, the waiter, waits for all connections that nobody serves. It reads heads and short
+//! contents without ever blocking, checks them strictly, and puts only complete requests on the
+//! queue; a slow or idle client costs a descriptor and a buffer, never a thread. A worker owns the
+//! connection while it serves the request, with blocking I/O and deadlines. Afterwards it lingers
+//! on it while no one else needs a worker, and parks it in the lot otherwise.
+//!
+//! ```text
+//! accept ─▶ waiter ─[queue]─▶ worker ─┐
+//!             ▲                  ▲────┘ lingers
+//!             └────── lot ◀──────┘ parks
+//! ```
+
+mod accept;
+mod ahead;
+mod client;
+mod connection;
+pub mod content;
+pub mod head;
+mod listen;
+mod lot;
+mod pace;
+mod proxy;
+pub mod readiness;
+mod waiter;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use log::debug;
+use rustix::net::{Shutdown, shutdown};
+
+use crate::intake::check::Limits;
+use crate::intake::own::{OwnAnswer, write_own};
+use crate::intake::{Jobs, ListenAt, Refusal};
+use crate::system::reset;
+
+use self::connection::Connection;
+use self::listen::{ListeningSocket, SocketTimeouts};
+use self::lot::{Lot, Room};
+pub use self::pace::MinRate;
+
+/// How long a worker waits for the next request on a connection it has just served. Long enough for
+/// a client that asks at once; short enough that a worker is back before a queue could grow.
+const LINGER: Duration = Duration::from_millis(20);
+/// Workers linger while so many of them can, for all clients there are: then most requests need no
+/// hand-over between threads.
+const LINGERING_SHARE: usize = 2;
+/// With more clients they linger only while no more than this share of them is busy. Beyond it,
+/// waiting costs more than handing over: the waiter and the workers find the next request there
+/// already, and need not wait at all.
+const BUSY_SHARE: usize = 16;
+
+/// What a gate allows; each of these is an option.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Sizes of a request.
+    pub limits: Limits,
+    /// Connections, in all and for one client.
+    pub max_connections: usize,
+    /// See there; none: no limit.
+    pub max_per_client: Option<usize>,
+    /// Requests on one connection; none: no limit.
+    pub max_requests: Option<u64>,
+    /// From the first byte of a head to its last, and how long a fresh connection may be silent.
+    pub header_timeout: Duration,
+    /// Between two requests.
+    pub keep_alive_timeout: Duration,
+    /// One stall in a content, or of a client that does not read.
+    pub idle_timeout: Duration,
+    /// The least a client must send of a content, or take of an answer.
+    pub pace: MinRate,
+    /// Whether each connection begins with a PROXY header.
+    pub accept_proxy: bool,
+    /// Worker threads.
+    pub n_workers: usize,
+}
+
+/// A bound gate.
+pub struct Gate {
+    sockets: Vec<ListeningSocket>,
+    shared: Arc<Shared>,
+}
+
+/// What the waiter and the workers share.
+#[derive(Debug)]
+pub struct Shared {
+    lot: Arc<Lot>,
+    settings: Settings,
+    jobs: Jobs,
+    /// Acquire in `is_stopping` pairs with the signal handler's store; a stale read costs one more
+    /// request on a connection.
+    stopping: Arc<AtomicBool>,
+}
+
+/// Why no gate could be made.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which address it was.
+    pub at: String,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl Gate {
+    /// Binds all addresses. `jobs` is only looked at: whether workers are free.
+    pub fn bind(
+        at: &[ListenAt],
+        settings: Settings,
+        jobs: Jobs,
+        stopping: Arc<AtomicBool>,
+    ) -> Result<Gate, BindError> {
+        let timeouts = SocketTimeouts {
+            read: LINGER,
+            write: settings.idle_timeout,
+        };
+        let failed = |at: &dyn fmt::Display| {
+            let at = at.to_string();
+            move |error| BindError { at, error }
+        };
+        let mut sockets = Vec::new();
+        for at in at {
+            sockets.extend(listen::bind(at, timeouts).map_err(failed(at))?);
+        }
+        let room = Room {
+            n_connections: settings.max_connections,
+            n_per_client: settings.max_per_client,
+        };
+        let lot = Lot::new(room).map_err(failed(&"epoll"))?;
+        let shared = Arc::new(Shared {
+            lot: Arc::new(lot),
+            settings,
+            jobs,
+            stopping,
+        });
+        Ok(Gate { sockets, shared })
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<String> {
+        let sockets = self.sockets.iter();
+        sockets.map(|socket| socket.bound.to_string()).collect()
+    }
+
+    /// What ends the wait of the waiter, for [`Gate::run`] to look at its flags.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.shared))
+    }
+}
+
+/// Ends a wait of a gate's waiter.
+#[derive(Clone)]
+pub struct Waker(Arc<Shared>);
+
+impl Waker {
+    /// Makes the waiter look at its flags.
+    pub fn wake(&self) {
+        self.0.lot.readiness.wake();
+    }
+}
+
+impl Shared {
+    /// Whether a worker may stay with the connection it has just served: nobody waits for a worker,
+    /// and lingering pays.
+    fn may_stay(&self) -> bool {
+        let n_workers = self.settings.n_workers;
+        let n_busy = n_workers.saturating_sub(self.jobs.n_free());
+        let is_calm = n_busy <= n_workers / BUSY_SHARE;
+        let is_needed = n_busy == n_workers || !self.jobs.is_empty() || self.is_stopping();
+        !is_needed && (is_calm || self.lot.n_open() <= n_workers / LINGERING_SHARE)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Gives the waiter a connection whose next request may be in memory already.
+    fn put_down(&self, connection: Box<Connection>) {
+        if connection.input.is_empty() {
+            self.park(connection);
+        } else {
+            self.lot.hand_in(connection);
+        }
+    }
+
+    /// Puts a connection down until it has something to say, or its time is over.
+    fn park(&self, mut connection: Box<Connection>) {
+        if connection.input.is_empty() {
+            connection.input = Vec::new();
+        } else {
+            connection.input.shrink_to_fit();
+        }
+        let (deadline, idle_since) = connection.deadline(&self.settings);
+        self.lot.park(connection, deadline, idle_since);
+    }
+}
+
+/// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
+/// and a client whose buffer is full does not read answers.
+fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
+    let Refusal { status, reason } = refusal;
+    debug!("refused: {status}: {reason}");
+    let own = OwnAnswer {
+        status,
+        reason: reason.to_owned(),
+        retry_after: None,
+    };
+    let mut out = Vec::new();
+    write_own(&mut out, &own, &connection.stand_in(), false);
+    if client::send_now(&connection, &out).is_err() {
+        return reset(&*connection.socket);
+    }
+    if shutdown(&*connection.socket, Shutdown::Write).is_ok() {
+        connection.begin_lingering(Instant::now());
+        shared.park(connection);
+    }
+}

@@ -1,0 +1,54 @@
+//! The options as each room wants them.
+
+use std::sync::Arc;
+
+use crate::exchange::{Settings, Timeouts, Trust};
+use crate::intake::gate::{self, MinRate};
+use crate::process::config::Config;
+
+/// What an exchange may take.
+pub fn settings(config: &Config) -> Settings {
+    let mut trust = Trust::default();
+    for member in &config.trust {
+        trust.add(member).expect("it was read from the options");
+    }
+    Settings {
+        retries: config.retries,
+        queue_timeout: config.queue_timeout,
+        retry_after: config.health_interval,
+        timeouts: Timeouts {
+            connect: config.connect_timeout,
+            response: config.response_timeout,
+            idle: config.idle_timeout,
+        },
+        trust: Arc::new(trust),
+        tunnel_idle_timeout: config.tunnel_idle_timeout,
+    }
+}
+
+/// The share of the pool that one backend may hold; all of it is no limit.
+pub fn max_held(config: &Config) -> usize {
+    match config.backend_share_percent {
+        100 => usize::MAX,
+        percent => (config.n_workers * percent / 100).max(1),
+    }
+}
+
+/// What a gate allows.
+pub fn gate_settings(config: &Config) -> gate::Settings {
+    gate::Settings {
+        limits: config.limits,
+        max_connections: config.max_connections,
+        max_per_client: config.max_connections_per_client,
+        max_requests: config.max_requests,
+        header_timeout: config.header_timeout,
+        keep_alive_timeout: config.keep_alive_timeout,
+        idle_timeout: config.idle_timeout,
+        pace: MinRate {
+            bytes_per_second: config.min_rate,
+            grace: config.idle_timeout,
+        },
+        accept_proxy: config.accept_proxy,
+        n_workers: config.n_workers,
+    }
+}

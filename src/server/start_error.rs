@@ -1,0 +1,30 @@
+//! Why a server did not start.
+
+use std::fmt;
+use std::io;
+
+use crate::system;
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address can't be listened on.
+    Bind(String, io::Error),
+    /// The system refused a thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind(address, error) => {
+                write!(f, "cannot listen on {address}: {}", system::plain(error))
+            }
+            StartError::Thread(error) => {
+                write!(f, "cannot start a thread: {}", system::plain(error))
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

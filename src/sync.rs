@@ -1,0 +1,51 @@
+//! The locks and atomics of what is modelled, in the form that the model tests can replace.
+//!
+//! `tests/model` builds the crate with `--cfg loom`, where these are loom's, which runs every
+//! interleaving. Everywhere else they are the real ones.
+
+#[cfg(not(loom))]
+pub use parking_lot::{Mutex, RwLock};
+#[cfg(not(loom))]
+pub use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(loom)]
+pub use self::model::{Mutex, RwLock};
+#[cfg(loom)]
+pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(loom)]
+mod model {
+    const NO_POISON: &str = "loom's locks are never poisoned here";
+
+    /// loom's lock with `parking_lot`'s signature: no poisoning, no results.
+    #[derive(Debug)]
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub fn new(value: T) -> Mutex<T> {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().expect(NO_POISON)
+        }
+    }
+
+    /// The same for the lock of readers and writers.
+    #[derive(Debug)]
+    pub struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub fn new(value: T) -> RwLock<T> {
+            RwLock(loom::sync::RwLock::new(value))
+        }
+
+        pub fn read(&self) -> loom::sync::RwLockReadGuard<'_, T> {
+            self.0.read().expect(NO_POISON)
+        }
+
+        pub fn write(&self) -> loom::sync::RwLockWriteGuard<'_, T> {
+            self.0.write().expect(NO_POISON)
+        }
+    }
+}
