@@ -55,19 +55,6 @@ fn await_threads(_: &Threadbare, _: usize) {}
 #[cfg(not(target_os = "linux"))]
 fn assert_at_most(_: &Threadbare, _: usize) {}
 
-/// Holds `/slow` back until the gate opens; answers the rest.
-fn holding(gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |mut conn| {
-        loop {
-            if conn.request()?.head.word(1) == "/slow" {
-                gate.pass()?;
-            }
-            conn.send(ok("done"))?;
-        }
-    })
-}
-
 /// Waits until the backend has read so many requests to `/slow`.
 #[track_caller]
 fn await_slow(backend: &Backend, n: usize) {
@@ -104,7 +91,7 @@ fn while_requests_wait_a_worker_is_free_sooner() {
     // Goal: a burst of slow exchanges does not hold the pool for all of the time they may. Trick:
     // that time is longer than a request may wait in the queue, which would be 503.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = ["--workers", "2", "--long-haul-after", "8s"];
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let hanging = ask(&threadbare, 2, "/slow");
@@ -121,7 +108,7 @@ fn a_short_request_never_waits_behind_hanging_ones() {
     // stay workers, which the log tells once; at the end the threads are as many as at the start.
     // Trick: the backend has each before the next comes; those hang until the gate opens.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let threadbare = Threadbare::before(&[backend.addr], &CREW);
     let mut hanging = Vec::new();
     for n in 1..=3 {
@@ -238,7 +225,7 @@ fn requests_behind_a_long_one_are_served_on_its_thread() {
     // thread has left the pool. Trick: the place in the pool is taken when the long one ends, as a
     // short request that was served meanwhile proves.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let threadbare = Threadbare::before(&[backend.addr], &CREW);
     let mut client = threadbare.client();
     client.send(request("/slow") + &request("/quick").repeat(3));
@@ -299,7 +286,7 @@ fn a_stop_waits_for_long_exchanges() {
     // Trick: five hang, the three that may be long-haul and two workers; nobody is released before
     // the stop has begun.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [&CREW[..], &["--shutdown-timeout", "1h"]].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let hanging = ask(&threadbare, 5, "/slow");
@@ -317,7 +304,7 @@ fn promotion_goes_on_while_the_process_stops() {
     // stuck. Trick: of two behind the slow one in a queue of one, one is turned away, so the other
     // is in it when the stop comes; it is answered while the slow one still hangs.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "1",
@@ -352,7 +339,7 @@ fn promotion_goes_on_while_the_process_stops() {
 #[test]
 fn a_cut_off_counts_long_exchanges_too() {
     // Goal: at the deadline what hangs outside of the pool is counted like the rest.
-    let backend = holding(&Gate::closed());
+    let backend = Backend::holding("done", &Gate::closed());
     let options = [&CREW[..], &["--shutdown-timeout", "300ms"]].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let _hanging = ask(&threadbare, 4, "/slow");
@@ -366,7 +353,7 @@ fn a_cut_off_counts_long_exchanges_too() {
 fn without_long_haul_threads_slow_exchanges_stay_workers() {
     // Goal: 0 is a choice: nothing is promoted, and nothing is said about it.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = ["--workers", "1", "--long-haul", "0", "--long-haul-after"];
     let options = [&options[..], &["1ms", "--queue-timeout", "200ms"]].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);

@@ -4,20 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, Backend, DEADLINE, Gate, Threadbare, ok};
-
-/// Holds `/slow` back until the gate opens; answers the rest.
-fn holding(gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |mut conn| {
-        loop {
-            if conn.request()?.head.word(1) == "/slow" {
-                gate.pass()?;
-            }
-            conn.send(ok("done"))?;
-        }
-    })
-}
+use crate::harness::{Answer, Backend, DEADLINE, Gate, Threadbare};
 
 /// `n` clients that each ask for `/slow`; their answers come in the order in which they are
 /// answered.
@@ -54,7 +41,7 @@ fn a_full_queue_turns_away_at_once_and_keeps_what_it_has() {
     // Trick: causal: the workers are released only after exactly those that found no place have
     // been turned away.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "2",
@@ -88,7 +75,7 @@ fn a_job_that_waited_too_long_is_turned_away() {
     // the request is never sent afterwards. Trick: the worker is released only after the answer
     // has come.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "1",
@@ -122,7 +109,7 @@ fn a_client_that_was_turned_away_may_ask_again() {
     // Goal: its connection is as good as before. Trick: the same connection asks again after the
     // release.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "1",
@@ -157,7 +144,7 @@ fn the_listener_never_blocks_on_a_full_queue() {
     // Goal: however many come, each gets its answer. Trick: a hundred connections with three
     // requests each against one stuck worker and a queue of one.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "1",
@@ -196,7 +183,7 @@ fn the_listener_never_blocks_on_a_full_queue() {
 fn retry_after_says_a_minute_once_the_queue_is_seen_to_be_stuck() {
     // Goal: the advice is measured: nothing was taken for more than a second. Trick: one job waits
     // behind a worker that never comes back, for all of its queue timeout.
-    let backend = holding(&Gate::closed());
+    let backend = Backend::holding("done", &Gate::closed());
     let options = [
         "--workers",
         "1",

@@ -6,19 +6,6 @@ use crate::harness::{Answer, Backend, Client, Gate, Threadbare, ok};
 const NO_LONG_HAUL: [&str; 4] = ["--workers", "4", "--long-haul", "0"];
 const REASON: &str = "every backend that is up has its share of the workers";
 
-/// Answers with its name, but holds `/slow` back until the gate opens.
-fn holding(name: &'static str, gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |mut conn| {
-        loop {
-            if conn.request()?.head.word(1) == "/slow" {
-                gate.pass()?;
-            }
-            conn.send(ok(name))?;
-        }
-    })
-}
-
 /// Holds everything back until the gate opens.
 fn stuck(name: &'static str, gate: &Gate) -> Backend {
     let gate = gate.clone();
@@ -77,7 +64,7 @@ fn a_backend_that_hangs_takes_its_share_and_the_others_serve() {
         let slow = stuck("slow", &gate);
         let others: Vec<_> = ["a", "b"][..n_others]
             .iter()
-            .map(|name| holding(name, &gate))
+            .map(|name| Backend::holding(name, &gate))
             .collect();
         let mut addrs = vec![slow.addr];
         addrs.extend(others.iter().map(|other| other.addr));
@@ -106,7 +93,7 @@ fn when_all_have_their_share_a_request_is_turned_away_and_nobody_is_blamed() {
     // Goal: 503 with the reason and Retry-After at once, though two workers are free; served again
     // afterwards. Trick: a share of one each; the backends have theirs before the third comes.
     let gate = Gate::closed();
-    let (a, b) = (holding("a", &gate), holding("b", &gate));
+    let (a, b) = (Backend::holding("a", &gate), Backend::holding("b", &gate));
     let options = [&NO_LONG_HAUL[..], &["--backend-share", "25%"]].concat();
     let threadbare = Threadbare::before(&[a.addr, b.addr], &options);
     let hanging = [ask(&threadbare, "/slow"), ask(&threadbare, "/slow")];
@@ -131,7 +118,7 @@ fn the_only_backend_that_is_up_has_no_limit() {
     // one that is down; the backend itself says how many reached it.
     for has_other in [false, true] {
         let gate = Gate::closed();
-        let backend = holding("a", &gate);
+        let backend = Backend::holding("a", &gate);
         let other = Backend::refusing(|_| Ok(()));
         let mut addrs = vec![backend.addr];
         addrs.extend(has_other.then_some(other.addr));
@@ -153,7 +140,7 @@ fn a_long_haul_thread_is_nobodys_share() {
     // Goal: with the promotion the backend's share is free again. Trick: a share of one, and five
     // that hang in the same two backends, one after the other.
     let gate = Gate::closed();
-    let (a, b) = (holding("a", &gate), holding("b", &gate));
+    let (a, b) = (Backend::holding("a", &gate), Backend::holding("b", &gate));
     let options = [
         "--workers",
         "2",
@@ -180,7 +167,7 @@ fn a_share_of_everything_is_no_limit() {
     // Goal: 100% is how it was: a stuck backend gets its turns. Trick: two workers, both of whose
     // turns fall to the stuck one.
     let gate = Gate::closed();
-    let (slow, other) = (stuck("slow", &gate), holding("a", &gate));
+    let (slow, other) = (stuck("slow", &gate), Backend::holding("a", &gate));
     let options = [
         "--workers",
         "2",

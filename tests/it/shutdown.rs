@@ -9,19 +9,6 @@ use rustix::process::Signal;
 
 use crate::harness::{Answer, Backend, Client, DEADLINE, Gate, Threadbare, level, ok};
 
-/// Holds every request to `/slow` back until the gate opens.
-fn holding(gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |mut conn| {
-        loop {
-            if conn.request()?.head.word(1) == "/slow" {
-                gate.pass()?;
-            }
-            conn.send(ok("done"))?;
-        }
-    })
-}
-
 /// `n` clients that each ask for `/slow`, and then see their connection's end.
 fn ask_slow(threadbare: &Threadbare, n: usize) -> Receiver<(Answer, Client)> {
     let (sender, answers) = channel();
@@ -43,7 +30,7 @@ fn what_is_in_flight_and_in_the_queue_is_answered() {
     // fourth was turned away, so they are in it); the backend answers only after the stop has
     // begun.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let options = [
         "--workers",
         "2",
@@ -170,7 +157,7 @@ fn idle_clients_do_not_hold_up_the_end() {
 fn the_deadline_cuts_off_what_hangs_and_counts_it() {
     // Goal: exit 1, and an error that says how many were cut off after how long. Trick: two
     // requests whose backend never answers; the gate stays closed.
-    let backend = holding(&Gate::closed());
+    let backend = Backend::holding("done", &Gate::closed());
     let threadbare = Threadbare::before(&[backend.addr], &["--shutdown-timeout", "300ms"]);
     let answers = ask_slow_and_forget(&threadbare, 2);
     backend.await_requests(2);
@@ -205,7 +192,7 @@ fn ask_slow_and_forget(threadbare: &Threadbare, n: usize) -> Vec<Client> {
 fn what_waits_in_the_queue_at_the_deadline_is_counted_too() {
     // Goal: the count is of requests, not of workers. Trick: one worker, one hanging in it, two
     // behind it in a full queue of two, as a turned-away third one proves.
-    let backend = holding(&Gate::closed());
+    let backend = Backend::holding("done", &Gate::closed());
     let options = [
         "--workers",
         "1",
@@ -233,7 +220,7 @@ fn a_second_signal_ends_at_once() {
     // Goal: who asks twice means it, whatever hangs. Trick: a deadline of an hour; the second
     // signal follows the line that tells of the first.
     for second in [Signal::TERM, Signal::INT] {
-        let backend = holding(&Gate::closed());
+        let backend = Backend::holding("done", &Gate::closed());
         let options = ["--shutdown-timeout", "1h"];
         let threadbare = Threadbare::before(&[backend.addr], &options);
         let _waiting = ask_slow_and_forget(&threadbare, 1);
@@ -256,7 +243,7 @@ fn what_comes_after_the_stop_has_begun_is_served_whole_or_not_at_all() {
     // `Connection: close`, turned away, or never taken in; what the backend saw was answered.
     // Trick: one request keeps the process from ending meanwhile.
     let gate = Gate::closed();
-    let backend = holding(&gate);
+    let backend = Backend::holding("done", &gate);
     let threadbare = Threadbare::before(&[backend.addr], &["--shutdown-timeout", "1h"]);
     let mut open = threadbare.client();
     assert_eq!(open.get("/").text(), "done");

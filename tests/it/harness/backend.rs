@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use super::DEADLINE;
 use super::message::{Framing, Head, Seen};
 use super::ports::Port;
-use super::tape::Tape;
+use super::tape::{Gate, Tape};
 use super::wire::{Cut, Wire};
 
 /// Runs once for each connection; the first error ends it, and its end closes the connection.
@@ -58,6 +58,20 @@ impl Backend {
     /// Answers every request with 200 and this content.
     pub fn answering(content: &'static str) -> Self {
         Self::start(move |conn| conn.serve(|_| ok(content)))
+    }
+
+    /// Answers every request with 200 and this content, but those to `/slow` only once the gate is
+    /// open.
+    pub fn holding(content: &'static str, gate: &Gate) -> Self {
+        let gate = gate.clone();
+        Self::start(move |mut conn| {
+            loop {
+                if conn.request()?.head.word(1) == "/slow" {
+                    gate.pass()?;
+                }
+                conn.send(ok(content))?;
+            }
+        })
     }
 
     /// Answers every request with the bytes that `reply` makes of it.
