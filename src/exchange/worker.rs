@@ -12,7 +12,7 @@ use log::{debug, error};
 use crate::exchange::watched::Watched;
 use crate::exchange::{Crew, Exchanger, Forwarder, Settings};
 use crate::intake::own::{OwnAnswer, write_own};
-use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refused, RetryAfter};
+use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, RetryAfter};
 use crate::pool::Pool;
 use crate::watch::Counters;
 
@@ -163,14 +163,12 @@ fn apologize(request: &ClientRequest, client: &mut Watched) -> Ending {
     if client.has_begun {
         return Ending::Cut;
     }
-    let reason = "the balancer failed, and logged why".to_owned();
-    let own = OwnAnswer {
+    let failure = Refusal {
         status: 500,
-        reason,
-        retry_after: None,
+        reason: "the balancer failed, and logged why",
     };
     let mut out = Vec::new();
-    write_own(&mut out, &own, request, false);
+    write_own(&mut out, &failure.into(), request, false);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)
 }
 
@@ -206,14 +204,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
             ..
         } = job;
         let own = match refusal {
-            Some(refusal) => {
-                let (status, reason) = (refusal.status, refusal.reason.to_owned());
-                OwnAnswer {
-                    status,
-                    reason,
-                    retry_after: None,
-                }
-            }
+            Some(refusal) => refusal.into(),
             None => OwnAnswer::refused_by_queue(reason, retry_after),
         };
         // The content was not read, and reading it could take for ever.

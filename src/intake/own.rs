@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::intake::{ClientRequest, Version};
+use crate::intake::{ClientRequest, Refusal, Version};
 
 /// An answer that is ours: a refusal, or that no backend could answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,16 @@ impl OwnAnswer {
             status: 503,
             reason: reason.to_owned(),
             retry_after: Some(retry_after),
+        }
+    }
+}
+
+impl From<Refusal> for OwnAnswer {
+    fn from(refusal: Refusal) -> OwnAnswer {
+        OwnAnswer {
+            status: refusal.status,
+            reason: refusal.reason.to_owned(),
+            retry_after: None,
         }
     }
 }
@@ -87,15 +97,6 @@ fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    use crate::intake::Version;
-
-    fn request(method: &str, version: Version) -> ClientRequest {
-        ClientRequest {
-            version,
-            ..ClientRequest::example(method)
-        }
-    }
-
     #[test]
     fn our_own_answers_are_complete_and_have_no_content_for_head() {
         let own = OwnAnswer {
@@ -108,7 +109,7 @@ mod tests {
             ("HEAD", "\r\n\r\n"),
         ] {
             let mut out = Vec::new();
-            write_own(&mut out, &own, &request(method, Version::Http11), false);
+            write_own(&mut out, &own, &ClientRequest::example(method), false);
             let text = String::from_utf8(out).expect("it is text");
             assert!(
                 text.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: "),

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
+use rustix::net::{RecvFlags, Shutdown, shutdown};
 
 use crate::intake::ClientRequest;
 use crate::intake::gate::connection::{Connection, PIECE, TOO_MANY};
 use crate::intake::gate::listen::{
     ListeningSocket, SocketTimeouts, is_someone_there, set_options, set_tcp_options,
 };
-use crate::intake::gate::{LINGER, Shared};
-use crate::intake::own::{OwnAnswer, write_own};
+use crate::intake::gate::{Shared, tell};
 use crate::system::{is_lack_of_means, plain};
 
 /// Connections accepted from one socket before others have their turn.
@@ -60,16 +59,12 @@ enum Accepted {
 impl Acceptor {
     /// Starts to watch the sockets.
     pub fn new(sockets: Vec<ListeningSocket>, shared: &Shared) -> io::Result<Acceptor> {
-        let timeouts = SocketTimeouts {
-            read: LINGER,
-            write: shared.settings.idle_timeout,
-        };
         for (i, listening) in sockets.iter().enumerate() {
             shared.lot.readiness.watch(&listening.socket, token(i))?;
         }
         Ok(Acceptor {
             sockets,
-            timeouts,
+            timeouts: shared.settings.timeouts(),
             pause: Pause::Not,
             told_at: None,
         })
@@ -245,17 +240,9 @@ enum Room {
 
 /// Says why, as far as the client is there to hear it.
 fn send_away(socket: &OwnedFd) {
-    debug!("refused: {}: {}", TOO_MANY.status, TOO_MANY.reason);
     // What it has sent already is read, because closing over it would reset the answer away.
     let _ = rustix::net::recv(socket, &mut [0; PIECE], RecvFlags::DONTWAIT);
-    let mut out = Vec::new();
-    let own = OwnAnswer {
-        status: TOO_MANY.status,
-        reason: TOO_MANY.reason.to_owned(),
-        retry_after: None,
-    };
-    write_own(&mut out, &own, &ClientRequest::stand_in("GET", None), false);
-    let _ = rustix::net::send(socket, &out, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    let _ = tell(socket, &ClientRequest::stand_in("GET", None), TOO_MANY);
     let _ = shutdown(socket, Shutdown::Write);
 }
 

@@ -2,6 +2,7 @@
 //! of one exchange; then it goes on to its next request, or back to the lot.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -279,7 +280,7 @@ impl Client for GateClient {
     }
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
-        send_now(&self.connection, bytes)
+        send_now(&self.connection.socket, bytes)
     }
 
     fn peer(&self) -> Option<Peer> {
@@ -331,9 +332,9 @@ impl Client for GateClient {
 }
 
 /// Sends all of it without waiting, or fails.
-pub fn send_now(connection: &Connection, bytes: &[u8]) -> io::Result<()> {
+pub fn send_now(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    match rustix::net::send(&*connection.socket, bytes, flags) {
+    match rustix::net::send(socket, bytes, flags) {
         Ok(n) if n == bytes.len() => Ok(()),
         Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => Err(error.into()),

@@ -27,6 +27,7 @@ mod waiter;
 
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,8 +36,8 @@ use log::debug;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::intake::check::Limits;
-use crate::intake::own::{OwnAnswer, write_own};
-use crate::intake::{Jobs, ListenAt, Refusal};
+use crate::intake::own::write_own;
+use crate::intake::{ClientRequest, Jobs, ListenAt, Refusal};
 use crate::system::reset;
 
 use self::connection::Connection;
@@ -80,6 +81,16 @@ pub struct Settings {
     pub n_workers: usize,
 }
 
+impl Settings {
+    /// For blocking calls on a client's socket.
+    fn timeouts(&self) -> SocketTimeouts {
+        SocketTimeouts {
+            read: LINGER,
+            write: self.idle_timeout,
+        }
+    }
+}
+
 /// A bound gate.
 pub struct Gate {
     sockets: Vec<ListeningSocket>,
@@ -114,10 +125,7 @@ impl Gate {
         jobs: Jobs,
         stopping: Arc<AtomicBool>,
     ) -> Result<Gate, BindError> {
-        let timeouts = SocketTimeouts {
-            read: LINGER,
-            write: settings.idle_timeout,
-        };
+        let timeouts = settings.timeouts();
         let failed = |at: &dyn fmt::Display| {
             let at = at.to_string();
             move |error| BindError { at, error }
@@ -202,20 +210,19 @@ impl Shared {
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
 /// and a client whose buffer is full does not read answers.
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
-    let Refusal { status, reason } = refusal;
-    debug!("refused: {status}: {reason}");
-    let own = OwnAnswer {
-        status,
-        reason: reason.to_owned(),
-        retry_after: None,
-    };
-    let mut out = Vec::new();
-    write_own(&mut out, &own, &connection.stand_in(), false);
-    if client::send_now(&connection, &out).is_err() {
+    if tell(&connection.socket, &connection.stand_in(), refusal).is_err() {
         return reset(&*connection.socket);
     }
     if shutdown(&*connection.socket, Shutdown::Write).is_ok() {
         connection.begin_lingering(Instant::now());
         shared.park(connection);
     }
+}
+
+/// Sends a refusal without waiting, or fails.
+fn tell(socket: &OwnedFd, request: &ClientRequest, refusal: Refusal) -> io::Result<()> {
+    debug!("refused: {}: {}", refusal.status, refusal.reason);
+    let mut out = Vec::new();
+    write_own(&mut out, &refusal.into(), request, false);
+    client::send_now(socket, &out)
 }

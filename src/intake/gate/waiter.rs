@@ -108,14 +108,15 @@ impl Waiter {
         if connection.input.is_empty() {
             connection.input = std::mem::take(&mut self.scratch);
         }
-        match connection.receive(RecvFlags::DONTWAIT) {
-            Ok(0) => self.close(connection),
-            Ok(_) => self.advance(connection),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.put_back(connection),
-            Err(error) => {
-                debug!("a client went away: {error}");
-                self.close(connection);
-            }
+        let received = connection.receive(RecvFlags::DONTWAIT);
+        if matches!(received, Ok(n) if n > 0) {
+            return self.advance(connection);
+        }
+        self.take_scratch_back(&mut connection);
+        match received {
+            Ok(_) => {} // it has ended
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.shared.park(connection),
+            Err(error) => debug!("a client went away: {error}"),
         }
     }
 
@@ -131,16 +132,6 @@ impl Waiter {
             Progress::Refused(refusal) => refuse(&self.shared, connection, refusal),
             Progress::Hopeless(reason) => debug!("closed: {reason}"),
         }
-    }
-
-    fn put_back(&mut self, mut connection: Box<Connection>) {
-        self.take_scratch_back(&mut connection);
-        self.shared.park(connection);
-    }
-
-    fn close(&mut self, mut connection: Box<Connection>) {
-        self.take_scratch_back(&mut connection);
-        drop(connection);
     }
 
     /// The scratch stays here; what is left in it goes with the connection.

@@ -1,10 +1,10 @@
 //! Readiness over epoll: what was reported is disarmed by the system itself (EPOLLONESHOT).
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
@@ -64,12 +64,13 @@ impl Readiness {
     /// Waits until something is reported, someone wakes, or the time is over. `None`: for ever.
     pub fn wait(&self, ready: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
         ready.clear();
-        let mut events: Vec<Event> = Vec::with_capacity(MAX_EVENTS);
+        let mut room = [const { MaybeUninit::<Event>::uninit() }; MAX_EVENTS];
         let timeout = timeout.map(timespec);
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let (events, _) = match epoll::wait(&self.epoll, &mut room[..], timeout.as_ref()) {
+            Ok(events) => events,
+            Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
-        }
+        };
         for event in events {
             let token = event.data.u64();
             if token == WAKER {
