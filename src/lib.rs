@@ -8,7 +8,7 @@
 //!            ┌──────── parks what it has served ────────┐
 //!            ▼                                          │
 //! waiter ──[bounded channel of Jobs]──▶ worker-1 … worker-64 ──ureq──▶ backend
-//!    │ full or too old         foreman ──▶    │ picks the next backend that is up
+//!    │ full or too old         foreman ──▶    │ picks a backend that is up, by policy
 //!    ▼                promotes and refills    │ retries by one pure rule
 //! refuser: 503                                ▼ hints
 //!                                          health: dials all backends side by side
@@ -21,10 +21,11 @@
 //!
 //! | room | what it knows | what it never knows |
 //! |---|---|---|
-//! | [`process`] | options, signals, the log, the demo | requests |
+//! | [`process`] | options, file, signals, the log, the demo, `ctl` | requests |
 //! | [`intake`] | clients: listener, strict checks, the queue | backends |
 //! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
-//! | [`pool`] | backends: turn, health, dials, idle connections | HTTP |
+//! | [`pool`] | backends: turn, health, dials, drains, idle connections | clients |
+//! | [`admin`] | what operators may see and change, and who they are | how it is done |
 //! | [`watch`] | sums | everything else: all write to it, it asks nobody |
 //! | [`server`] | which threads there are, and in which order they end | what they do |
 //!
@@ -44,6 +45,16 @@
 //!   given an end: its connection is reset.
 //! - A client that fails is never held against a backend.
 //! - Dials wait for no other dial, and no request waits for a look-up of a name.
+//! - A backend is claimed under the lock of its pool's roster, and whoever takes it out of the
+//!   lists does it under the same: after a drain has returned, no request reaches the backend
+//!   ([`pool::Pool::await_drained`]).
+//! - Only the main thread applies a configuration. An exchange sees one edition of it from its
+//!   beginning to its end ([`exchange::Edition`]); a reload replaces the edition, and changes the
+//!   pools in place, so that backends that stay keep all they have.
+//! - Who only looks after the pools (health, resolver, admin) holds up no exchange. The admin API
+//!   has its own listener, queue and threads, one of which never waits.
+//! - The state file is written whole or not at all, by the main thread; what can't be believed of
+//!   it is left out.
 //! - No lock is held across I/O, logging or another lock. Every queue has a bound, every wait a
 //!   deadline or a sentence that says why not.
 //! - Whatever happens to one exchange, panic included, costs that exchange.
@@ -63,15 +74,21 @@
 //! 4. [`exchange`]: the worker's loop (`worker.rs`), one exchange (`mod.rs`), and how a worker that
 //!    takes long leaves the pool with its thread (`crew.rs`, `foreman.rs`).
 //! 5. [`exchange::retry`]: the whole rule of retrying, as one function.
-//! 6. [`pool`]: round robin by one atomic over a list that changes; then `health.rs`, a state
-//!    machine that is told the time, and `dial.rs`, many connects in one thread.
+//! 6. [`pool`]: `roster.rs` and `pick.rs`, a choice and a claim under one lock; [`pool::balance`],
+//!    the policies as pure functions; then `health.rs`, a state machine that is told the time, and
+//!    `probe`, many probes in one thread. `traffic.rs`: who waits for a backend to be quiet, at no
+//!    cost to the exchanges while nobody does.
 //! 7. `exchange/transport.rs`: what it takes to put a library behind a seam; then `tunnel.rs`:
 //!    two sockets, both directions, one thread.
-//! 8. `intake/tiny`: the other listener, and living with a library that can't be changed.
-//! 9. `tests/model`: the pick, the crew and the wave under every interleaving.
+//! 8. `server/site.rs` and `server/run.rs`: how a configuration is applied while all goes on; then
+//!    [`admin`], what operators may do, behind one trait.
+//! 9. `intake/tiny`: the other listener, and living with a library that can't be changed.
+//! 10. `tests/model`: the pick, the crew and the wave under every interleaving.
 
+pub mod admin;
 pub mod exchange;
 pub mod intake;
+mod percent;
 pub mod pool;
 pub mod process;
 pub mod server;

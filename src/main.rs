@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::bounded;
 use log::{debug, error, info};
+use threadbare::pool::BackendSpec;
 use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
-use threadbare::process::{limits, logging};
+use threadbare::process::{ctl, limits, logging};
 use threadbare::server::{self, Server};
 
 /// Exit code for anything that goes wrong while running.
@@ -24,13 +25,16 @@ fn main() -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["ctl", words @ ..] = words.as_slice() {
+        return ExitCode::from(ctl::run(words));
+    }
     match args::read(&words) {
         Ok(Asked::Print(text)) => print(&text),
         Ok(Asked::Run(config)) if config.check_only => print(&config.describe()),
         Ok(Asked::Run(config)) => {
             logging::start(config.log_level);
             log_panics();
-            match run(*config) {
+            match run(*config, &words) {
                 Ok(code) => ExitCode::from(code),
                 Err(reason) => {
                     error!("{reason}");
@@ -38,14 +42,14 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(reason) => {
-            eprintln!("threadbare: {reason}");
+        Err(lines) => {
+            eprintln!("{}", lines.join("\n"));
             ExitCode::from(USAGE)
         }
     }
 }
 
-fn run(mut config: Config) -> Result<u8, String> {
+fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {
     if config.command == Command::DemoBackend {
         let listen = config.listen[0].to_string();
         let ended = demo::run_backend(&listen);
@@ -59,41 +63,58 @@ fn run(mut config: Config) -> Result<u8, String> {
         _ => None,
     };
     if let Some(demo) = &demo {
-        config.backends = demo.urls()?;
+        config.pools[0].backends = demo.urls()?.into_iter().map(BackendSpec::new).collect();
     }
-    if let Some(n) = n_descriptors {
-        let room = limits::room_for_clients(
-            n,
-            config.n_workers,
-            config.max_long_haul,
-            config.backends.len(),
-        );
-        if room < config.max_connections {
-            let asked = config.max_connections;
-            info!("max-connections is {room}, not {asked}: {n} descriptors are all there are");
-            config.max_connections = room;
-        }
+    let is_demo = demo.is_some();
+    let asked = config.max_connections;
+    fit(&mut config, n_descriptors);
+    let room = config.max_connections;
+    if room < asked {
+        let n = n_descriptors.unwrap_or_default();
+        info!("max-connections is {room}, not {asked}: {n} descriptors are all there are");
     }
     let stopping = Arc::new(AtomicBool::new(false));
-    // Capacity 1: the first reason to stop is enough.
+    // Capacity 1: one reload is as good as many, and who tells of a stop waits for its place.
     let (tell, events) = bounded(1);
     server::watch_signals(&stopping, tell.clone()).map_err(|e| format!("signals: {e}"))?;
     let server = Server::start(&config, stopping, tell).map_err(|e| e.to_string())?;
     let address = server.addresses().join(", ");
-    let (n_workers, n_backends) = (config.n_workers, config.backends.len());
-    let n_descriptors = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());
+    let (n_workers, n_backends) = (config.n_workers, n_backends(&config));
+    let shown = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());
     info!(
         "listening on {address}: {n_workers} workers, {n_backends} backends, \
-         {n_descriptors} descriptors"
+         {shown} descriptors"
     );
+    if let Some(address) = server.admin_address() {
+        info!("admin API on {address}");
+    }
     if let Some(demo) = &demo {
         let _ = print(&demo.describe(&server.addresses()[0]));
     }
-    Ok(server::run_until_stopped(
-        server,
-        &events,
-        config.shutdown_timeout,
-    ))
+    let reread = || {
+        if is_demo {
+            return Err(vec!["the demo has nothing to reload".to_owned()]);
+        }
+        let mut config = args::reread(words)?;
+        if config.max_connections == asked {
+            config.max_connections = room; // as it was fitted: that other backends came is no news
+        }
+        Ok(config)
+    };
+    Ok(server::run_until_stopped(server, events, reread))
+}
+
+/// No more connections than leave descriptors for the backends.
+fn fit(config: &mut Config, n_descriptors: Option<u64>) {
+    let (n_workers, n_long_haul) = (config.n_workers, config.max_long_haul);
+    if let Some(n) = n_descriptors {
+        let room = limits::room_for_clients(n, n_workers, n_long_haul, n_backends(config));
+        config.max_connections = config.max_connections.min(room);
+    }
+}
+
+fn n_backends(config: &Config) -> usize {
+    config.pools.iter().map(|pool| pool.backends.len()).sum()
 }
 
 /// Writes to standard output; a reader that went away is no reason to panic.

@@ -1,4 +1,5 @@
-//! Starts, names and joins every thread; nowhere else is one started, but in the demo.
+//! Starts, names and joins every thread; nowhere else is one started, but in the demo. (The admin
+//! API's have a file of their own, `server/admin.rs`.)
 //!
 //! | thread | ends when | joined by |
 //! |---|---|---|
@@ -8,12 +9,16 @@
 //! | `refuser` | the waiter's end of the queue is gone | `stop` |
 //! | `health` | the last worker is gone | `stop` |
 //! | `resolver` | the server is gone | nobody: a look-up has no deadline |
-//! | `signals` | the first signal has come | nobody: it waits for the user |
+//! | `look-up`, of a reload | all new names are looked up | nobody: a look-up has no deadline |
+//! | `signals` | the first signal to stop has come | nobody: it waits for the user |
+//! | `admin` | it was told to stop | `stop` |
+//! | `admin-N` | the admin API's queue is closed and empty | `stop` |
 //!
-//! `stop` is [`Server::stop`]. All are started by [`Server::start`], the resolver only if some
-//! backend is a name; `signals` by [`watch_signals`], before. The foreman starts the workers that
-//! take the place of others. Of `worker-N` there are never more than the pool's and the long-haul
-//! threads together: N is a slot that is free again only when its thread has been joined.
+//! `stop` is [`Server::stop`], which waits for `admin` and `admin-N` only for a second. All are
+//! started by [`Server::start`], the resolver only if some backend is a name; `signals` by
+//! [`watch_signals`], before. The foreman starts the workers that take the place of others. Of
+//! `worker-N` there are never more than the pool's and the long-haul threads together: N is a slot
+//! that is free again only when its thread has been joined.
 //!
 //! Shutdown is a wave along the arrows of the design. Intake stops; its end of the queue closes;
 //! the workers serve what is in it and return. The first that finds it closed and empty closes the
@@ -22,8 +27,13 @@
 //! health thread returns. Only then is the waiter let go, which until now refuses what still comes
 //! in on old connections, and with it the refuser.
 
+mod admin;
+mod diff;
 mod listening;
 mod meant;
+mod run;
+mod running_site;
+mod site;
 mod start_error;
 
 use std::convert::Infallible;
@@ -34,37 +44,30 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{error, info};
+use log::info;
 
+pub use self::run::{Event, Reloaded, run_until_stopped};
 pub use self::start_error::StartError;
 
+use self::admin::{AdminDoor, AdminThreads};
 use self::listening::{Listening, Waker, listen};
-use self::meant::{max_held, settings};
+use self::site::{Found, Site};
 use crate::exchange::{self, Crew, Foreman, Shared};
 use crate::intake::{Ended, Jobs, Refused, queue};
-use crate::pool::{self, Pool, Timing};
+use crate::pool;
 use crate::process::config::Config;
 use crate::process::signals;
 use crate::system::join;
-use crate::watch::Counters;
 
 /// Enough for the deepest call chain of a worker, several times over; the default of 2 MiB would
 /// only show as address space, but a small appliance may count that too.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Why the main thread shall end the server.
-#[derive(Debug)]
-pub enum Event {
-    /// A signal of this name asked for it.
-    Stop(&'static str),
-    /// No connection is accepted any more.
-    ListenerDied(String),
-}
-
 /// A running balancer.
 pub struct Server {
     waker: Waker,
     addresses: Vec<String>,
+    site: Site,
     shared: Shared,
     /// Ends the listener thread at the end of the wave. Release in `stop`, Acquire in `run`.
     finished: Arc<AtomicBool>,
@@ -77,8 +80,9 @@ pub struct Server {
     listener_thread: JoinHandle<()>,
     refuser: JoinHandle<()>,
     health: JoinHandle<()>,
-    /// No message ever comes; dropped at the end, which ends the resolver.
-    _alive: Sender<()>,
+    /// Where the resolver hears that it shall look now. None once it runs.
+    resolver: Option<Receiver<()>>,
+    admin: Option<AdminThreads>,
 }
 
 /// How a stop went.
@@ -100,30 +104,24 @@ impl Server {
         stopping: Arc<AtomicBool>,
         events: Sender<Event>,
     ) -> Result<Server, StartError> {
-        let pool = Pool::new(config.backends.clone(), Instant::now());
-        let pool = Arc::new(pool.with_share(max_held(config)));
-        pool::look_up_all(&pool);
+        // Capacity 1: one message is as good as many.
+        let (look_up, asked) = bounded(1);
+        let site = Site::new(config, look_up);
         let (queue, jobs, refusals) = queue(config.queue_capacity, config.queue_timeout);
         let jobs = Jobs::new(jobs);
         let listening = listen(config, &jobs, &stopping)?;
+        let admin = AdminDoor::open(config)?;
         // Capacity 1: one hint is as good as many.
         let (hints, hinted) = bounded(1);
         // Capacity 0: only its end is waited for.
         let (done, workers_done) = bounded::<Infallible>(0);
-        let (alive, ended) = bounded(0);
         // Capacity 1: one wake-up of the foreman is as good as many.
         let (ring, bell) = bounded(1);
         let ring = move || ring.try_send(()).unwrap_or_default(); // full: it is awake
         let crew = Crew::new(config.n_workers, config.max_long_haul, Instant::now(), ring);
-        let shared = Shared {
-            pool,
-            settings: settings(config),
-            stopping,
-            counters: Arc::new(Counters::default()),
-            crew: Arc::new(crew),
-            retry_after: queue.retry_after(),
-        };
-        let health = start_pool_threads(&shared.pool, hinted, ended, config)?;
+        let shared = site.share(stopping, crew, queue.retry_after());
+        let pools = Arc::clone(&shared.pools);
+        let health = spawn("health", move || pool::run_health(&pools, &hinted))?;
         let outfit = Outfit {
             shared: shared.clone(),
             jobs: jobs.clone(),
@@ -139,19 +137,16 @@ impl Server {
             name,
             run,
         } = listening;
-        let listener_thread = {
-            let (stopping, finished) = (Arc::clone(&shared.stopping), Arc::clone(&finished));
-            spawn(name, move || match run(queue, &stopping, &finished) {
-                Ended::Stopped => {}
-                // Full: the main thread has been told to stop already.
-                Ended::Died(reason) => {
-                    let _ = events.try_send(Event::ListenerDied(reason));
-                }
-            })?
-        };
-        Ok(Server {
+        let flags = (Arc::clone(&shared.stopping), Arc::clone(&finished));
+        let tell = events.clone();
+        let listener_thread = spawn(name, move || {
+            tell_if_it_died(run(queue, &flags.0, &flags.1), &tell);
+        })?;
+        let admin = admin.map(|door| door.start(&shared, events)).transpose()?;
+        let mut server = Server {
             waker,
             addresses,
+            site,
             shared,
             finished,
             jobs,
@@ -160,10 +155,38 @@ impl Server {
             listener_thread,
             refuser,
             health,
-            _alive: alive,
-        })
+            resolver: Some(asked),
+            admin,
+        };
+        server.start_resolver()?;
+        Ok(server)
         // `hints` and `done` are the crew's: the workers hold them, and the foreman while it may
         // start one. So the end of the last worker is what the health thread and `stop` see.
+    }
+
+    /// Starts the resolver, once, when some backend is a name.
+    fn start_resolver(&mut self) -> Result<(), StartError> {
+        if !self.site.has_names() {
+            return Ok(());
+        }
+        let Some(asked) = self.resolver.take() else {
+            return Ok(());
+        };
+        let pools = Arc::downgrade(&self.shared.pools);
+        spawn("resolver", move || pool::run_resolver(&pools, &asked))?;
+        Ok(())
+    }
+
+    /// Starts to look up the names that are new in a configuration. None: there are none.
+    fn start_look_up(&self, config: &Config) -> Result<Option<Receiver<Found>>, StartError> {
+        let names = self.site.new_names(config);
+        if names.is_empty() {
+            return Ok(None);
+        }
+        // Capacity 1: telling never blocks; an error: a stop did not wait for it.
+        let (tell, found) = bounded(1);
+        spawn("look-up", move || tell.send(site::look_up(names)))?;
+        Ok(Some(found))
     }
 
     /// Where it listens.
@@ -171,17 +194,22 @@ impl Server {
         &self.addresses
     }
 
-    /// The sums so far, for the log.
-    pub fn summary(&self) -> String {
-        self.shared.counters.summary()
+    /// Where the admin API is, if it is anywhere.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(AdminThreads::address)
+    }
+
+    /// From now on answers say that they are the last. A signal has said so itself.
+    fn announce_stop(&self) {
+        // Release: whoever acquires it sees all that came before the stop.
+        self.shared.stopping.store(true, Ordering::Release);
     }
 
     /// Stops intake, lets the workers finish, and joins all threads; gives up at the deadline,
     /// after which only the end of the process ends what is left.
     pub fn stop(self, timeout: Duration) -> Stopped {
         let deadline = Instant::now() + timeout;
-        // Release: whoever acquires it sees all that came before the stop.
-        self.shared.stopping.store(true, Ordering::Release);
+        self.announce_stop();
         self.waker.wake();
         if self.workers_done.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
             return self.cut_off();
@@ -190,6 +218,9 @@ impl Server {
             join(worker);
         }
         join(self.health);
+        if let Some(admin) = self.admin {
+            admin.stop();
+        }
         self.finished.store(true, Ordering::Release);
         self.waker.wake();
         join(self.listener_thread);
@@ -211,32 +242,19 @@ impl Server {
     }
 }
 
-fn start_refuser(
-    shared: Shared,
-    refusals: Receiver<Refused>,
-) -> Result<JoinHandle<()>, StartError> {
-    spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
+/// Tells the main thread of a listener's end that nobody asked for.
+fn tell_if_it_died(ended: Ended, events: &Sender<Event>) {
+    match ended {
+        Ended::Stopped => {}
+        Ended::Died(reason) => {
+            // Waits for a place, which a reload may take; an error: it stops anyway.
+            let _ = events.send(Event::ListenerDied(reason));
+        }
+    }
 }
 
-/// Starts the health thread, which is returned, and the resolver if it is needed.
-fn start_pool_threads(
-    pool: &Arc<Pool>,
-    hinted: Receiver<()>,
-    ended: Receiver<()>,
-    config: &Config,
-) -> Result<JoinHandle<()>, StartError> {
-    if pool.members().iter().any(|backend| backend.url.is_name()) {
-        let pool = Arc::downgrade(pool);
-        spawn("resolver", move || pool::run_resolver(&pool, &ended))?;
-    }
-    let pool = Arc::clone(pool);
-    let timing = Timing {
-        interval: config.health_interval,
-        timeout: config.health_timeout,
-    };
-    spawn("health", move || {
-        pool::run_health(&pool, &hinted, timing);
-    })
+fn start_refuser(shared: Shared, refusals: Receiver<Refused>) -> io::Result<JoinHandle<()>> {
+    spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
 }
 
 /// What every worker is given.
@@ -249,7 +267,7 @@ struct Outfit {
 }
 
 impl Outfit {
-    fn start_worker(&self, idx: usize) -> Result<JoinHandle<()>, StartError> {
+    fn start_worker(&self, idx: usize) -> io::Result<JoinHandle<()>> {
         let Outfit {
             shared,
             jobs,
@@ -269,18 +287,14 @@ fn start_crew(
     outfit: Outfit,
     bell: Receiver<()>,
     after: Duration,
-) -> Result<JoinHandle<Vec<JoinHandle<()>>>, StartError> {
+) -> io::Result<JoinHandle<Vec<JoinHandle<()>>>> {
     let crew = Arc::clone(&outfit.shared.crew);
     let mut threads: Vec<_> = (0..crew.counts().n_free).map(|_| None).collect();
     while let Some(idx) = crew.reserve() {
         threads[idx] = Some(outfit.start_worker(idx)?);
     }
     spawn("foreman", move || {
-        let start = |idx| {
-            outfit.start_worker(idx).map_err(|error| match error {
-                StartError::Thread(error) | StartError::Bind(_, error) => error,
-            })
-        };
+        let start = |idx| outfit.start_worker(idx);
         let foreman = Foreman {
             crew: &crew,
             bell: &bell,
@@ -295,56 +309,16 @@ fn start_crew(
 /// Starts the thread that waits for SIGINT and SIGTERM.
 pub fn watch_signals(stopping: &Arc<AtomicBool>, events: Sender<Event>) -> io::Result<()> {
     let signals = signals::install(stopping)?;
-    let started = spawn("signals", move || signals::run(signals, &events));
-    match started {
-        Ok(_) => Ok(()),
-        Err(StartError::Bind(_, error) | StartError::Thread(error)) => Err(error),
-    }
+    spawn("signals", move || signals::run(signals, &events))?;
+    Ok(())
 }
 
 fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, StartError> {
+) -> io::Result<JoinHandle<T>> {
     let builder = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK_BYTES);
-    builder.spawn(body).map_err(StartError::Thread)
-}
-
-/// Serves until an event says otherwise, then stops. Returns the exit code.
-pub fn run_until_stopped(server: Server, events: &Receiver<Event>, timeout: Duration) -> u8 {
-    let event = events
-        .recv()
-        .unwrap_or(Event::ListenerDied("nobody is left".to_owned()));
-    let start = Instant::now();
-    let has_died = match event {
-        Event::Stop(signal) => {
-            info!("stopping: {signal}");
-            false
-        }
-        Event::ListenerDied(reason) => {
-            error!("stopping: the listener died: {reason}");
-            true
-        }
-    };
-    let summary = server.shared.counters.clone();
-    match server.stop(timeout) {
-        Stopped::Drained => {
-            let took = start.elapsed().as_millis();
-            info!(
-                "stopped: all requests answered in {took}ms; {}",
-                summary.summary()
-            );
-            u8::from(has_died)
-        }
-        Stopped::CutOff(n) => {
-            let plural = if n == 1 { "" } else { "s" };
-            error!(
-                "stopped: {n} request{plural} cut off after {timeout:?}; {}",
-                summary.summary()
-            );
-            1
-        }
-    }
+    builder.spawn(body)
 }

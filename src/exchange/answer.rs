@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::exchange::fields::{self, Length};
+use crate::exchange::fields::{self, Changes, Length};
 use crate::intake::check::parse_length;
 use crate::intake::fields::list;
 use crate::intake::own::write_connection;
@@ -41,6 +41,7 @@ pub fn write_backend_head(
     head: &[u8],
     request: &ClientRequest,
     keep_alive: bool,
+    changes: &Changes,
 ) -> Result<Plan, &'static str> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_RESPONSE_FIELDS];
     let mut parsed = httparse::Response::new(&mut lines);
@@ -71,7 +72,7 @@ pub fn write_backend_head(
     let reason = parsed.reason.unwrap_or_default();
     write!(out, "HTTP/1.1 {status:03} {reason}\r\n").expect("a Vec takes any bytes");
     let kept_length = framing == Framing::Empty && status != 204;
-    fields::write_response_fields(out, lines, announced, kept_length);
+    fields::write_response_fields(out, lines, announced, kept_length, changes);
     write_connection(out, request, keep_alive);
     out.extend_from_slice(b"\r\n");
     Ok(Plan {
@@ -130,8 +131,8 @@ mod tests {
     fn head(method: &str, version: Version, answer: &str) -> Result<(Plan, String), &'static str> {
         let answer = answer.replace('\n', "\r\n") + "\r\n\r\n";
         let mut out = Vec::new();
-        let plan =
-            write_backend_head(&mut out, answer.as_bytes(), &request(method, version), true)?;
+        let (request, changes) = (request(method, version), Changes::default());
+        let plan = write_backend_head(&mut out, answer.as_bytes(), &request, true, &changes)?;
         Ok((plan, String::from_utf8_lossy(&out).replace('\r', "")))
     }
 

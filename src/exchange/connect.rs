@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -92,26 +91,15 @@ impl Connector for WireConnector {
 }
 
 impl WireConnector {
-    /// Connects to the first address that takes it. Each gets an even part of the time left.
     fn open(&self, backend: &Backend) -> io::Result<TcpStream> {
-        let deadline = Instant::now() + self.timeouts.connect;
-        let addresses = backend.addresses();
-        let mut last_error = io::Error::other("its name has no address yet");
-        for (i, &address) in addresses.iter().enumerate() {
-            let n_left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
-            let left = deadline.saturating_duration_since(Instant::now()) / n_left;
-            match dial::connect_one(address, left.max(Duration::from_millis(1))) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_write_timeout(Some(self.timeouts.idle))?;
-                    let tick = TICK.min(self.timeouts.idle).min(self.timeouts.response);
-                    stream.set_read_timeout(Some(tick))?;
-                    return Ok(stream);
-                }
-                Err(error) => last_error = error,
-            }
-        }
-        Err(last_error)
+        let no_address = || io::Error::other("its name has no address yet");
+        let address = backend.address.ok_or_else(no_address)?;
+        let stream = dial::connect_one(address, self.timeouts.connect)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(self.timeouts.idle))?;
+        let tick = TICK.min(self.timeouts.idle).min(self.timeouts.response);
+        stream.set_read_timeout(Some(tick))?;
+        Ok(stream)
     }
 }
 

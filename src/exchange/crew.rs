@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 mod post;
+mod straggler;
 
 pub use self::post::Post;
+pub use self::straggler::Straggler;
 
 use self::post::{PROMOTED, Slot};
 
@@ -86,6 +88,7 @@ impl Crew {
         let slot = |_| Slot {
             state: AtomicU64::new(0),
             hold: Mutex::new(None),
+            doing: parking_lot::Mutex::default(),
         };
         let roll = Roll {
             n_pool: 0,
@@ -244,7 +247,7 @@ fn ms_of(duration: Duration) -> u64 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::pool::{BackendUrl, Pool};
+    use crate::pool::{BackendUrl, Pool, Wish};
 
     const AFTER: Duration = Duration::from_secs(2);
 
@@ -318,9 +321,18 @@ mod tests {
     #[test]
     fn a_promotion_lets_the_backend_go() {
         let url = BackendUrl::parse("http://b:1").expect("a good URL");
-        let pool = Pool::new(vec![url], Instant::now());
-        let n_held = || pool.members()[0].n_held();
-        let hold = || pool.pick_and_hold(&[]).expect("it is alone");
+        let pool = Pool::of(vec![url], Instant::now());
+        let n_held = || pool.backends()[0].n_held();
+        let wish = Wish {
+            is_worker: true,
+            ..Wish::plain(Instant::now())
+        };
+        let hold = || {
+            pool.pick(&wish)
+                .ok()
+                .and_then(|picked| picked.hold)
+                .expect("it is alone")
+        };
         let (crew, now) = crew(2, 2);
         let (slow, tunnel) = (start(&crew), start(&crew));
         for post in [&slow, &tunnel] {

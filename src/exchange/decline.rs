@@ -4,6 +4,7 @@ use log::debug;
 
 use crate::exchange::Exchanger;
 use crate::exchange::content::ClientFailure;
+use crate::exchange::route::redirect_location;
 use crate::exchange::watched::Watched;
 use crate::intake::own::{OwnAnswer, write_own};
 use crate::intake::{Client, ClientRequest, Ending};
@@ -37,12 +38,27 @@ impl Exchanger<'_> {
         keep_alive: bool,
         client: &mut Watched,
     ) -> Ending {
-        let retry_after = (status == 503).then_some(self.settings.retry_after.as_secs().max(1));
+        let retry_after = (status == 503).then_some(self.next_probe_in.as_secs().max(1));
         let own = OwnAnswer {
-            status,
-            reason,
             retry_after,
+            ..OwnAnswer::new(status, reason)
         };
+        self.answer_with(&own, request, keep_alive, client)
+    }
+
+    /// Sends the client to the same place by https.
+    pub fn redirect(
+        &mut self,
+        port: u16,
+        request: &ClientRequest,
+        keep_alive: bool,
+        client: &mut Watched,
+    ) -> Ending {
+        let Some(location) = redirect_location(request, port) else {
+            let reason = "without a Host there is nowhere to go".to_owned();
+            return self.answer_ourselves(400, reason, request, keep_alive, client);
+        };
+        let own = OwnAnswer::redirect(location);
         self.answer_with(&own, request, keep_alive, client)
     }
 

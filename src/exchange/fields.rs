@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 
+use crate::exchange::edits::Edits;
 use crate::exchange::forwarded;
 use crate::intake::ClientRequest;
 use crate::intake::fields::list;
@@ -20,22 +21,17 @@ pub enum Length {
 }
 
 /// Whether a field is for this connection alone (RFC 9110 §7.6.1), whatever Connection says.
-fn is_hop_by_hop(name: &[u8]) -> bool {
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-    if match name.len() {
+    let is_known = match name.len() {
         2 => is("te"),
         7 => is("upgrade") || is("trailer"),
         10 => is("connection") || is("keep-alive"),
         17 => is("transfer-encoding"),
         _ => false,
-    } {
-        true
-    } else {
-        {
-            name.get(..6)
-                .is_some_and(|p| p.eq_ignore_ascii_case(b"proxy-"))
-        }
-    }
+    };
+    let start = name.get(..6);
+    is_known || start.is_some_and(|start| start.eq_ignore_ascii_case(b"proxy-"))
 }
 
 /// What the Connection lines name, which ends here too.
@@ -104,6 +100,8 @@ pub struct Added<'a> {
     pub expects_continue: bool,
     /// The protocols that the backend is asked to switch to.
     pub upgrade: Option<&'a [u8]>,
+    /// What the route changes. Its word is the last.
+    pub edits: Option<&'a Edits>,
 }
 
 impl<'a> Added<'a> {
@@ -115,13 +113,16 @@ impl<'a> Added<'a> {
             is_trusted: false,
             expects_continue: false,
             upgrade: None,
+            edits: None,
         }
     }
 }
 
 /// Writes the fields of a backend's request, with the empty line behind them.
 pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &Added) {
-    let host = request.host.as_deref();
+    let set_host = added.edits.and_then(Edits::host);
+    let host = set_host.or(request.host.as_deref());
+    let is_dropped = |name: &[u8]| added.edits.is_some_and(|edits| edits.drops(name));
     if request.fields.all("Host").next().is_none() {
         write_line(out, b"Host", host.unwrap_or(added.authority.as_bytes()));
     }
@@ -133,7 +134,7 @@ pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &
             write_length(out, length_left.take().unwrap_or(Length::Unannounced));
         } else if name.eq_ignore_ascii_case(b"expect") {
             // Answered by us, or said again by us.
-        } else if !forwarded::is_ours(name, added.is_trusted) {
+        } else if !forwarded::is_ours(name, added.is_trusted) && !is_dropped(name) {
             write_line(out, name, value);
         }
     });
@@ -144,8 +145,18 @@ pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &
     if added.expects_continue {
         write_line(out, b"Expect", b"100-continue");
     }
-    forwarded::write(out, request, added.is_trusted);
+    forwarded::write(out, request, added.is_trusted, is_dropped);
+    out.extend_from_slice(added.edits.map_or(&[], Edits::lines));
     out.extend_from_slice(b"\r\n");
+}
+
+/// What a client's response has beside the backend's own fields. By default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes<'a> {
+    /// What the route changes.
+    pub edits: Option<&'a Edits>,
+    /// The value of a Set-Cookie line of ours, which no edit removes.
+    pub set_cookie: Option<&'a [u8]>,
 }
 
 /// Writes the fields of the client's answer that come from the backend, without the empty line:
@@ -158,11 +169,15 @@ pub fn write_response_fields<'a>(
     lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
     length: Length,
     kept_length: bool,
+    changes: &Changes,
 ) {
+    let is_dropped = |name: &[u8]| changes.edits.is_some_and(|edits| edits.drops(name));
     let mut length_left = Some(length);
     for_each_end_to_end(lines, |name, value| {
         if !name.eq_ignore_ascii_case(b"content-length") {
-            write_line(out, name, value);
+            if !is_dropped(name) {
+                write_line(out, name, value);
+            }
         } else if let Some(length) = length_left.take() {
             if kept_length {
                 write_line(out, name, value);
@@ -172,6 +187,10 @@ pub fn write_response_fields<'a>(
         }
     });
     write_length(out, length_left.unwrap_or(Length::Unannounced));
+    out.extend_from_slice(changes.edits.map_or(&[], Edits::lines));
+    if let Some(value) = changes.set_cookie {
+        write_line(out, b"Set-Cookie", value);
+    }
 }
 
 #[cfg(test)]
@@ -276,7 +295,7 @@ mod tests {
         let write = |lines: &[(&str, &str)], length, kept| {
             let mut out = Vec::new();
             let lines = lines.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
-            write_response_fields(&mut out, lines, length, kept);
+            write_response_fields(&mut out, lines, length, kept, &Changes::default());
             String::from_utf8(out).expect("the lines are text")
         };
         let lines = [

@@ -10,6 +10,7 @@ use crate::exchange::buffers::MAX_RESPONSE_HEAD;
 use crate::exchange::connect::{NoResolver, WireConnector};
 use crate::exchange::content::Content;
 use crate::exchange::desk::{Desk, Opening, Phase, Source, Switched};
+use crate::exchange::edits::Edits;
 use crate::exchange::fields::{self, Added, Length};
 use crate::exchange::retry::Failure;
 use crate::exchange::upload::Upload;
@@ -18,9 +19,9 @@ use crate::pool::Backend;
 use crate::system;
 
 /// Bounds on the steps of an attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For connecting, over all addresses of a backend.
+    /// For connecting.
     pub connect: Duration,
     /// From the end of the request to the end of the answer's head.
     pub response: Duration,
@@ -47,10 +48,16 @@ pub struct Errand<'a> {
     pub is_trusted: bool,
     /// The protocols that the backend is asked to switch to.
     pub upgrade: Option<&'a [u8]>,
+    /// The target that it gets, behind its base.
+    pub target: &'a [u8],
+    /// What the route changes in the fields.
+    pub edits: Option<&'a Edits>,
 }
 
 /// An answer whose head has come.
 pub struct BackendResponse {
+    /// The status.
+    pub status: u16,
     /// The head as received, status line and all.
     pub head: Vec<u8>,
     /// The content behind it, decoded.
@@ -69,6 +76,15 @@ pub struct Failed {
 }
 
 impl Failed {
+    /// What a client gets if nothing better comes.
+    pub fn status(&self) -> u16 {
+        match self.failure {
+            Failure::Connect | Failure::NoMeans => 503,
+            Failure::Timeout => 504,
+            Failure::Stale | Failure::Broken | Failure::BadHead | Failure::Status(_) => 502,
+        }
+    }
+
     /// What a client is told: the kind of failure, and no address of a backend.
     pub fn explain(&self) -> String {
         match self.failure {
@@ -77,6 +93,7 @@ impl Failed {
             Failure::Stale | Failure::Broken => "the backend broke off",
             Failure::Timeout => "the backend did not answer in time",
             Failure::BadHead => "the backend's answer could not be understood",
+            Failure::Status(_) => "the backend could not serve it",
         }
         .to_owned()
     }
@@ -171,14 +188,15 @@ impl Forwarder {
     ) {
         let added = Added {
             length: content.length(),
-            authority: &errand.backend.url.authority(),
+            authority: &errand.backend.authority,
             is_trusted: errand.is_trusted,
             expects_continue: content.waits_for_100(),
             upgrade: errand.upgrade,
+            edits: errand.edits,
         };
         self.desk.with(|attempt| {
             attempt.head.clear();
-            write_head(&mut attempt.head, errand.backend, request, &added);
+            write_head(&mut attempt.head, errand, request, &added);
             attempt.backend = Some(Arc::clone(errand.backend));
             attempt.source = if errand.on_new_connection {
                 Source::New
@@ -230,8 +248,10 @@ impl Forwarder {
     }
 
     fn answered(&self, response: Response<Body>) -> BackendResponse {
+        let status = response.status().as_u16();
         let content = response.into_body().into_reader();
         self.desk.with(|attempt| BackendResponse {
+            status,
             head: std::mem::take(&mut attempt.response_head),
             content,
             n_buffered: attempt.n_buffered,
@@ -303,13 +323,13 @@ impl Drop for Forwarder {
     }
 }
 
-fn write_head(head: &mut Vec<u8>, backend: &Backend, request: &ClientRequest, added: &Added) {
+fn write_head(head: &mut Vec<u8>, errand: &Errand, request: &ClientRequest, added: &Added) {
     head.extend_from_slice(request.method.as_bytes());
     head.push(b' ');
-    if request.target != b"*" {
-        head.extend_from_slice(backend.url.base().as_bytes());
+    if errand.target != b"*" {
+        head.extend_from_slice(errand.backend.url.base().as_bytes());
     }
-    head.extend_from_slice(&request.target);
+    head.extend_from_slice(errand.target);
     head.extend_from_slice(b" HTTP/1.1\r\n");
     fields::write_request_fields(head, request, added);
 }

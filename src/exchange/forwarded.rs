@@ -14,15 +14,19 @@ const PROTO: &str = "X-Forwarded-Proto";
 const HOST: &str = "X-Forwarded-Host";
 
 /// Whether a field says where a request came from. `Forwarded` says the same as the others, and
-/// could be forged as easily; and what is written with other signs than hyphens is read as the same
-/// by backends that make variables of names (CGI and its heirs).
+/// could be forged as easily.
 pub fn is_forwarded(name: &[u8]) -> bool {
-    ["Forwarded", FOR, PROTO, HOST].iter().any(|known| {
-        let mut pairs = name.iter().zip(known.as_bytes());
-        name.len() == known.len()
-            && pairs
-                .all(|(a, b)| a.eq_ignore_ascii_case(b) || *b == b'-' && !a.is_ascii_alphanumeric())
-    })
+    ["Forwarded", FOR, PROTO, HOST]
+        .iter()
+        .any(|known| is_spelt_like(name, known.as_bytes()))
+}
+
+/// Whether a name is this one to some backend: what is written with other signs than hyphens is
+/// read as the same by those that make variables of names (CGI and its heirs).
+pub fn is_spelt_like(name: &[u8], known: &[u8]) -> bool {
+    let mut pairs = name.iter().zip(known);
+    name.len() == known.len()
+        && pairs.all(|(a, b)| a.eq_ignore_ascii_case(b) || *b == b'-' && !a.is_ascii_alphanumeric())
 }
 
 /// Whether a client's field does not pass as it is. From a trusted proxy all do but
@@ -38,15 +42,24 @@ pub fn is_ours(name: &[u8], is_trusted: bool) -> bool {
 /// Writes our own lines, behind those of the client.
 ///
 /// X-Forwarded-For is one line, whatever came: the client's lines joined in order, then the peer.
-/// The others are written where the client's did not pass.
-pub fn write(out: &mut Vec<u8>, request: &ClientRequest, is_trusted: bool) {
-    let is_kept = |name| is_trusted && request.fields.all(name).next().is_some();
-    write_for(out, request, is_trusted);
-    if !is_kept(PROTO) {
+/// The others are written where the client's did not pass. What is dropped is not written.
+pub fn write(
+    out: &mut Vec<u8>,
+    request: &ClientRequest,
+    is_trusted: bool,
+    is_dropped: impl Fn(&[u8]) -> bool,
+) {
+    let is_settled = |name: &str| {
+        is_dropped(name.as_bytes()) || is_trusted && request.fields.all(name).next().is_some()
+    };
+    if !is_dropped(FOR.as_bytes()) {
+        write_for(out, request, is_trusted);
+    }
+    if !is_settled(PROTO) {
         write_line(out, PROTO.as_bytes(), b"http");
     }
     if let Some(host) = &request.host
-        && !is_kept(HOST)
+        && !is_settled(HOST)
     {
         write_line(out, HOST.as_bytes(), host);
     }
@@ -128,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trusted_proxy_says_is_kept_and_appended_to() {
+    fn what_a_trusted_proxy_says_is_settled_and_appended_to() {
         let lines = [
             ("Connection", "X-Forwarded-For, x-forwarded-proto, X-Other"),
             ("X-Other", "1"),

@@ -5,20 +5,28 @@
 //! counters.
 
 mod answer;
+mod attempts;
 mod buffers;
 mod connect;
 mod content;
 mod crew;
 mod decline;
 mod desk;
+mod edition;
+pub mod edits;
 pub mod fields;
 mod flow;
 mod foreman;
 mod forward;
 mod forwarded;
 mod interim;
+pub mod key;
+mod pass_on;
+mod presence;
 mod relay;
 pub mod retry;
+pub mod route;
+pub mod sticky;
 mod transport;
 mod trust;
 mod tunnel;
@@ -35,33 +43,30 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use log::debug;
 
-pub use self::crew::{Counts, Crew, Look, Post};
+pub use self::crew::{Counts, Crew, Look, Post, Straggler};
+pub use self::fields::is_hop_by_hop;
 pub use self::foreman::Foreman;
 pub use self::forward::Timeouts;
 pub use self::trust::Trust;
 pub use self::worker::{Shared, run_refuser, run_worker};
 
-use self::answer::{Plan, write_backend_head};
-use self::content::{ClientFailure, Content};
-use self::forward::{BackendResponse, Errand, Failed, Forwarder};
-use self::relay::{Broken, PIECE, flush, relay};
-use self::retry::{Failure, Step, next_step};
+pub use self::edition::{Destination, Edition, Editions, Forwarding};
+
+use self::content::Content;
+use self::forward::{Failed, Forwarder};
+use self::retry::Failure;
 use self::turn::GiveUp;
 use self::watched::Watched;
 use crate::intake::own::OwnAnswer;
 use crate::intake::{Client, ClientRequest, Ending, Refusal, RetryAfter};
-use crate::pool::{Backend, Pool};
+use crate::pool::{Backend, Fault, Pool, Pools};
 use crate::watch::Counters;
 
-/// What an exchange is allowed to take.
+/// What an exchange is allowed to take, whatever pool it goes to.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Retries after a failure behind the point where the request may have been sent.
-    pub retries: u32,
-    /// How long a job may have waited in the queue.
+    /// How long a job may have waited in the queue, and for a backend with room.
     pub queue_timeout: Duration,
-    /// What to tell a client that no backend could serve.
-    pub retry_after: Duration,
     /// Bounds on the steps of an attempt.
     pub timeouts: Timeouts,
     /// The proxies whose X-Forwarded fields are believed.
@@ -72,7 +77,11 @@ pub struct Settings {
 
 /// Everything that a worker needs for its exchanges, one after another.
 struct Exchanger<'a> {
-    pool: &'a Pool,
+    pools: &'a Pools,
+    editions: &'a Editions,
+    /// The edition of the last exchange, with its number. None while an exchange has it.
+    edition: Option<(u64, Arc<Edition>)>,
+    /// Those of the edition.
     settings: Settings,
     /// Set by the first signal. Acquire in `may_keep` pairs with the handler's store; a
     /// stale read costs one more exchange on a connection.
@@ -82,6 +91,8 @@ struct Exchanger<'a> {
     post: &'a Post<'a>,
     /// What to tell a client that the queue, or a full backend, turns away.
     retry_after: &'a RetryAfter,
+    /// What to tell a client that no backend could serve: when the next probes have been made.
+    next_probe_in: Duration,
     /// Tells the health thread to look now. Capacity 1: full means that it has been told.
     hints: Sender<()>,
     forwarder: Forwarder,
@@ -93,6 +104,37 @@ impl Exchanger<'_> {
     /// Serves one request. What is returned is how its connection shall end.
     fn exchange(
         &mut self,
+        request: &ClientRequest,
+        refusal: Option<Refusal>,
+        waited: Duration,
+        client: &mut Watched,
+    ) -> Ending {
+        let (n, edition) = self.take_edition();
+        let ending = self.exchange_by(&edition, request, refusal, waited, client);
+        self.edition = Some((n, edition));
+        ending
+    }
+
+    /// The newest edition. Taken out, so that it can be lent to what changes this.
+    fn take_edition(&mut self) -> (u64, Arc<Edition>) {
+        let newer = match self.edition.take() {
+            Some((n, edition)) => match self.editions.take_newer(n) {
+                None => return (n, edition),
+                Some(newer) => newer,
+            },
+            None => self.editions.newest(),
+        };
+        let settings = &newer.1.settings;
+        if settings.timeouts != self.settings.timeouts {
+            self.forwarder = Forwarder::new(settings.timeouts);
+        }
+        self.settings = settings.clone();
+        newer
+    }
+
+    fn exchange_by(
+        &mut self,
+        edition: &Edition,
         request: &ClientRequest,
         refusal: Option<Refusal>,
         waited: Duration,
@@ -116,205 +158,86 @@ impl Exchanger<'_> {
             Ok(content) => content,
             Err(failure) => return self.client_failed(failure, request, client),
         };
+        match edition.find(request) {
+            Some(Destination::Pool(to)) => {
+                let patience = self.settings.queue_timeout.saturating_sub(waited);
+                self.serve_by(to, request, patience, &mut content, client)
+            }
+            Some(Destination::RedirectToHttps(port)) => {
+                let keep_alive = self.may_keep(request, &content, client);
+                self.redirect(*port, request, keep_alive, client)
+            }
+            None => {
+                let keep_alive = self.may_keep(request, &content, client);
+                let reason = "no route fits this host and path".to_owned();
+                self.answer_ourselves(404, reason, request, keep_alive, client)
+            }
+        }
+    }
+
+    /// Serves one request by a pool. `patience` is how long it may wait for a backend with room.
+    fn serve_by(
+        &mut self,
+        to: &Forwarding,
+        request: &ClientRequest,
+        patience: Duration,
+        content: &mut Content,
+        client: &mut Watched,
+    ) -> Ending {
         let start = Instant::now();
+        self.next_probe_in = to.settings.probe.interval;
+        to.pool.note_request();
         let upgrade = upgrade::asked_for(request, client);
         if upgrade.is_some() && !self.post.begin_long_haul() {
             let reason = "too many tunnels and long exchanges".to_owned();
-            let keep_alive = self.may_keep(request, &content, client);
+            let keep_alive = self.may_keep(request, content, client);
             return self.answer_ourselves(503, reason, request, keep_alive, client);
         }
         let upgrade = upgrade.as_deref();
-        let forwarded = self.forward(request, upgrade, &mut content, client);
+        let forwarded = self.forward(to, request, upgrade, start + patience, content, client);
         let switched = self.forwarder.take_switched();
         if upgrade.is_some() && switched.is_none() {
             self.post.end_long_haul();
         }
         match forwarded {
-            Ok((backend, response)) => {
+            Ok(answered) => {
+                let backend = Arc::clone(answered.claim.backend());
                 let ending = match (switched, upgrade) {
                     (Some(switched), Some(upgrade)) => {
-                        self.switch(&backend, switched, &response, request, upgrade, client)
+                        self.switch(to, answered, switched, request, upgrade, client)
                     }
-                    _ => self.pass_on(&backend, response, request, &content, client),
+                    _ => self.pass_on(to, answered, request, content, client),
                 };
                 let target = request.target.escape_ascii();
                 let took = start.elapsed();
                 debug!(
                     "{} {target} by {}: {ending:?} in {took:?}",
-                    request.method, backend.url
+                    request.method, backend.label
                 );
                 ending
             }
             Err(GiveUp::Client(failure)) => self.client_failed(failure, request, client),
             Err(GiveUp::Answer(status, reason)) => {
-                let keep_alive = self.may_keep(request, &content, client);
+                let keep_alive = self.may_keep(request, content, client);
                 self.answer_ourselves(status, reason, request, keep_alive, client)
             }
             Err(GiveUp::Busy(reason)) => {
                 let own = OwnAnswer::refused_by_queue(reason, self.retry_after.seconds());
-                let keep_alive = self.may_keep(request, &content, client);
+                let keep_alive = self.may_keep(request, content, client);
                 self.answer_with(&own, request, keep_alive, client)
             }
         }
     }
 
-    /// Finds a backend that answers, as far as the retry rule allows.
-    fn forward(
-        &mut self,
-        request: &ClientRequest,
-        upgrade: Option<&[u8]>,
-        content: &mut Content,
-        client: &mut Watched,
-    ) -> Result<(Arc<Backend>, BackendResponse), GiveUp> {
-        let mut tried: Vec<usize> = Vec::new();
-        let mut retries_left = self.settings.retries;
-        let mut again: Option<Arc<Backend>> = None;
-        let mut give_up = GiveUp::Answer(503, self.nobody_up());
-        let mut has_made_room = false;
-        let is_trusted = self.settings.trust.covers(request.address);
-        loop {
-            let on_new_connection = again.is_some();
-            let backend = match again.take().map_or_else(|| self.pick(&tried), Ok) {
-                Ok(backend) => backend,
-                Err(no_pick) => return Err(self.not_picked(no_pick, give_up)),
+    fn note_failed(&self, to: &Forwarding, backend: &Backend, failed: &Failed) {
+        debug!("backend {}: {}", backend.label, failed.cause);
+        if failed.failure.blames(&to.settings.passive.fail_on) {
+            let fault = match failed.failure {
+                Failure::Connect => Fault::Connecting,
+                _ => Fault::Answering,
             };
-            if !tried.is_empty() {
-                self.counters.note_further_attempt();
-            }
-            if !on_new_connection {
-                tried.push(backend.idx);
-            }
-            let errand = Errand {
-                backend: &backend,
-                on_new_connection,
-                is_trusted,
-                upgrade,
-            };
-            let attempt = self.forwarder.attempt(&errand, request, content, client);
-            let failed = match attempt {
-                Ok(response) => return Ok((backend, response)),
-                Err(failed) => failed,
-            };
-            if let Some(failure) = content.failure() {
-                return Err(GiveUp::Client(failure));
-            }
-            if self.forwarder.client_is_gone() {
-                return Err(GiveUp::Client(ClientFailure::Gone));
-            }
-            self.note_failed(&backend, &failed);
-            if failed.failure == Failure::NoMeans && !std::mem::replace(&mut has_made_room, true) {
-                // Idle connections to backends are descriptors that nobody needs as much.
-                self.pool.close_idle();
-                again = Some(backend);
-                continue;
-            }
-            match next_step(
-                failed.failure,
-                &request.method,
-                content.replay(),
-                retries_left,
-            ) {
-                Step::MoveOn => {
-                    give_up = GiveUp::Answer(503, "no backend could be reached".to_owned());
-                }
-                Step::Retry => {
-                    retries_left -= 1;
-                    give_up = GiveUp::Answer(502, "the backend broke off".to_owned());
-                }
-                Step::Reconnect => again = Some(backend),
-                Step::Answer(status) => return Err(GiveUp::Answer(status, failed.explain())),
-            }
-        }
-    }
-
-    /// Sends the backend's answer to the client.
-    fn pass_on(
-        &mut self,
-        backend: &Backend,
-        mut response: BackendResponse,
-        request: &ClientRequest,
-        content: &Content,
-        client: &mut Watched,
-    ) -> Ending {
-        let may_keep = self.may_keep(request, content, client);
-        self.out.clear();
-        let plan = match write_backend_head(&mut self.out, &response.head, request, may_keep) {
-            Ok(plan) => plan,
-            Err(reason) => {
-                let failed = Failed {
-                    failure: Failure::BadHead,
-                    cause: reason.to_owned(),
-                };
-                self.note_failed(backend, &failed);
-                return self.answer_ourselves(502, failed.explain(), request, may_keep, client);
-            }
-        };
-        self.forwarder.recycle(std::mem::take(&mut response.head));
-        let is_here = response.n_buffered > 0;
-        let Plan {
-            framing,
-            keep_alive,
-            ..
-        } = plan;
-        let relayed = relay(
-            &mut self.out,
-            &mut response.content,
-            framing,
-            is_here,
-            client,
-        );
-        let sent = relayed.and_then(|()| {
-            // Before the client sees the end: its next request may be judged by what this one was.
-            self.pool.exchange_succeeded(backend);
-            self.post.release();
-            flush(&mut self.out, client)
-        });
-        self.out.clear();
-        self.out.shrink_to(2 * PIECE);
-        match sent {
-            Ok(()) if keep_alive => Ending::Keep,
-            Ok(()) => Ending::Close,
-            Err(broken) => self.broke_off(backend, broken, request, client),
-        }
-    }
-
-    /// The answer's head was good, and something failed behind it.
-    fn broke_off(
-        &mut self,
-        backend: &Backend,
-        broken: Broken,
-        request: &ClientRequest,
-        client: &mut Watched,
-    ) -> Ending {
-        let error = match broken {
-            Broken::Client(error) => {
-                debug!("the client went away: {error}");
-                return Ending::Cut;
-            }
-            Broken::Backend(_) if self.forwarder.client_is_gone() => {
-                debug!("the client went away while its backend was silent");
-                return Ending::Cut;
-            }
-            Broken::Backend(error) => error,
-        };
-        let cause = format!("content: {}", crate::system::plain(&error));
-        let failed = Failed {
-            failure: Failure::Broken,
-            cause,
-        };
-        self.note_failed(backend, &failed);
-        if !client.has_begun {
-            return self.answer_ourselves(502, failed.explain(), request, false, client);
-        }
-        self.counters.note_cut();
-        Ending::Cut
-    }
-
-    fn note_failed(&self, backend: &Backend, failed: &Failed) {
-        debug!("backend {}: {}", backend.url, failed.cause);
-        if failed.failure.blames_backend() {
-            self.pool
-                .exchange_failed(backend, &failed.cause, Instant::now());
+            let now = Instant::now();
+            to.pool.exchange_failed(backend, fault, &failed.cause, now);
             let _ = self.hints.try_send(()); // full: it has been told already
         }
     }
@@ -328,8 +251,8 @@ impl Exchanger<'_> {
         let is_at_end = content.is_read() || !content.waits_for_100() && client.can_skip_content();
         request.keep_alive && is_at_end && !self.stopping.load(Ordering::Acquire)
     }
+}
 
-    fn nobody_up(&self) -> String {
-        format!("no backend is up ({} down)", self.pool.members().len())
-    }
+fn nobody_up(pool: &Pool) -> String {
+    format!("no backend is up ({} down)", pool.n_backends())
 }

@@ -21,6 +21,7 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use crate::exchange::buffers::{WireBuffers, write_all};
 use crate::exchange::desk::{Desk, Opening, Phase};
 use crate::exchange::interim::{Seen, look, take_ahead};
+use crate::exchange::presence::CLOSED;
 use crate::intake::{Found, Peer};
 use crate::pool::Backend;
 use crate::system::timespec;
@@ -33,13 +34,6 @@ pub const TICK: Duration = Duration::from_millis(20);
 const SEARCH_AFTER: Duration = Duration::from_millis(500);
 /// How long a backend that was asked whether it wants the content may be silent; then it gets it.
 const AWAIT_CONTINUE: Duration = Duration::from_secs(1);
-/// The client closed. One that has only said all it had to say looks the same, and is treated the
-/// same, as by nginx and Go. Not for a hidden socket: a library may have closed its reading side.
-#[cfg(target_os = "linux")]
-const CLOSED: PollFlags = PollFlags::RDHUP;
-#[cfg(not(target_os = "linux"))]
-const CLOSED: PollFlags = PollFlags::empty();
-
 /// One connection to a backend, while ureq uses it.
 pub struct Wire {
     /// None once it was put aside as early.

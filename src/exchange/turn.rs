@@ -1,12 +1,13 @@
 //! Whose turn it is for one attempt, and whether a worker of the pool is spent on it.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use log::debug;
 
-use crate::exchange::Exchanger;
 use crate::exchange::content::ClientFailure;
-use crate::pool::{Backend, NoPick};
+use crate::exchange::{Exchanger, Forwarding, key, presence, sticky};
+use crate::intake::{Client, ClientRequest};
+use crate::pool::{NoPick, Picked, Policy, Wish, balance};
 
 /// Why no backend's answer is passed on.
 pub enum GiveUp {
@@ -14,36 +15,131 @@ pub enum GiveUp {
     Client(ClientFailure),
     /// We answer, with this status and reason.
     Answer(u16, String),
-    /// No worker is left for any backend that could: 503, and the queue's advice when to come.
+    /// No worker, or no room, is left at any backend that could: 503, and the queue's advice when
+    /// to come.
     Busy(&'static str),
+}
+
+/// Why there is no next backend.
+pub enum Unpicked {
+    /// The pool has none.
+    Lacking(NoPick),
+    /// The client did not wait for one.
+    Gone,
+}
+
+impl From<NoPick> for Unpicked {
+    fn from(no_pick: NoPick) -> Unpicked {
+        Unpicked::Lacking(no_pick)
+    }
+}
+
+/// What the picks of one exchange depend on.
+pub struct Turn<'a> {
+    pub to: &'a Forwarding,
+    /// Who was tried.
+    pub tried: Vec<u64>,
+    key: Option<u64>,
+    token: Option<u64>,
+    /// Until when a pick may wait for a backend with room.
+    deadline: Instant,
+    now: Instant,
+    pub request: &'a ClientRequest,
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(to: &'a Forwarding, request: &'a ClientRequest, deadline: Instant) -> Turn<'a> {
+        let settings = &to.settings;
+        let key = match &settings.policy {
+            Policy::Hash { key, .. } => key::key_bytes(key, request),
+            _ => None,
+        };
+        let sticky = settings.sticky.as_ref();
+        Turn {
+            to,
+            tried: Vec::new(),
+            key: key.map(|bytes| balance::key_of(&bytes)),
+            token: sticky.and_then(|sticky| sticky::token_of(request, &sticky.cookie)),
+            deadline,
+            now: Instant::now(),
+            request,
+        }
+    }
+
+    pub fn wish(&self, is_worker: bool) -> Wish<'_> {
+        Wish {
+            tried: &self.tried,
+            key: self.key,
+            token: self.token,
+            is_worker,
+            now: self.now,
+        }
+    }
 }
 
 impl Exchanger<'_> {
     /// The next backend to try. A worker of the pool holds it from now on, instead of the one
     /// before; a long-haul thread is nobody's share of the pool and holds nothing.
-    pub(super) fn pick(&self, tried: &[usize]) -> Result<Arc<Backend>, NoPick> {
+    ///
+    /// It may wait for room if nothing of the request was sent yet: who was tried otherwise has an
+    /// answer already, if a poor one.
+    pub(super) fn pick(
+        &self,
+        turn: &Turn,
+        may_wait: bool,
+        client: &dyn Client,
+    ) -> Result<Picked, Unpicked> {
         // First, or the exchange would count twice for a moment.
         self.post.release();
-        if self.post.is_long_haul() {
-            return self.pool.pick(tried).ok_or(NoPick::NobodyLeft);
+        let pool = &turn.to.pool;
+        // A worker that waits for long is promoted meanwhile.
+        let wish = || turn.wish(!self.post.is_long_haul());
+        let is_gone = || presence::is_gone(client.peer().as_ref());
+        let picked = if may_wait {
+            pool.pick_or_wait(wish, turn.deadline, is_gone)
+        } else {
+            pool.pick(&wish())
+        };
+        let mut picked = match picked {
+            Err(NoPick::AllFull) if may_wait && is_gone() => return Err(Unpicked::Gone),
+            picked => picked?,
+        };
+        if let Some(hold) = picked.hold.take() {
+            self.post.keep(hold);
         }
-        let hold = self.pool.pick_and_hold(tried)?;
-        let backend = Arc::clone(hold.backend());
-        self.post.keep(hold);
-        Ok(backend)
+        self.post.tell(picked.claim.backend(), turn.request);
+        Ok(picked)
+    }
+
+    /// Another backend than those tried, for a request that has an answer already, if a poor one.
+    pub(super) fn pick_another(&self, turn: &Turn) -> Option<Picked> {
+        let wish = turn.wish(!self.post.is_long_haul());
+        let mut picked = turn.to.pool.pick(&wish).ok()?;
+        if let Some(hold) = picked.hold.take() {
+            self.post.keep(hold);
+        }
+        self.post.tell(picked.claim.backend(), turn.request);
+        Some(picked)
     }
 
     /// What follows when nobody was picked. The answers that were `meant` so far say what became
     /// of the request, and a 503 among them that it was never sent: who is busy then matters more.
-    pub(super) fn not_picked(&self, no_pick: NoPick, meant: GiveUp) -> GiveUp {
-        match (no_pick, meant) {
+    pub(super) fn not_picked(&self, unpicked: &Unpicked, meant: GiveUp) -> GiveUp {
+        let no_pick = match unpicked {
+            Unpicked::Gone => return GiveUp::Client(ClientFailure::Gone),
+            Unpicked::Lacking(no_pick) => no_pick,
+        };
+        let reason = match (no_pick, &meant) {
             (NoPick::AllBusy, GiveUp::Answer(503, _)) => {
-                self.counters.note_refused();
-                let reason = "every backend that is up has its share of the workers";
-                debug!("refused: {reason}");
-                GiveUp::Busy(reason)
+                "every backend that is up has its share of the workers"
             }
-            (_, meant) => meant,
-        }
+            (NoPick::AllFull, GiveUp::Answer(503, _)) => {
+                "every backend that is up has as many connections as it may"
+            }
+            _ => return meant,
+        };
+        self.counters.note_refused();
+        debug!("refused: {reason}");
+        GiveUp::Busy(reason)
     }
 }

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use crate::exchange::answer::MAX_RESPONSE_FIELDS;
+use crate::exchange::attempts::Answered;
 use crate::exchange::desk::Switched;
-use crate::exchange::fields::{self, Length};
-use crate::exchange::forward::{BackendResponse, Failed};
+use crate::exchange::fields::{self, Changes, Length};
+use crate::exchange::forward::Failed;
 use crate::exchange::retry::Failure;
 use crate::exchange::watched::Watched;
-use crate::exchange::{Exchanger, tunnel};
+use crate::exchange::{Exchanger, Forwarding, tunnel};
 use crate::intake::fields::list;
 use crate::intake::{Client, ClientRequest, ClientTunnel, Ending};
-use crate::pool::Backend;
 
 /// The protocols that a backend shall be asked for; none: the request is an ordinary one.
 ///
@@ -42,7 +42,12 @@ fn is_http(protocol: &[u8]) -> bool {
 }
 
 /// Writes the client's head for a 101; an error says why that is a bad one.
-fn write_switch_head(out: &mut Vec<u8>, head: &[u8], asked: &[u8]) -> Result<(), &'static str> {
+fn write_switch_head(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    asked: &[u8],
+    changes: &Changes,
+) -> Result<(), &'static str> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_RESPONSE_FIELDS];
     let mut parsed = httparse::Response::new(&mut lines);
     if !matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
@@ -63,7 +68,7 @@ fn write_switch_head(out: &mut Vec<u8>, head: &[u8], asked: &[u8]) -> Result<(),
     }
     let reason = parsed.reason.unwrap_or_default();
     out.extend_from_slice(format!("HTTP/1.1 101 {reason}\r\n").as_bytes());
-    fields::write_response_fields(out, lines, Length::Unannounced, false);
+    fields::write_response_fields(out, lines, Length::Unannounced, false, changes);
     fields::write_upgrade(out, &agreed.join(&b", "[..]));
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -73,24 +78,32 @@ impl Exchanger<'_> {
     /// Passes a 101 on, and then bytes in both directions, until the tunnel ends.
     pub fn switch(
         &mut self,
-        backend: &Backend,
+        to: &Forwarding,
+        answered: Answered,
         Switched { stream, behind }: Switched,
-        response: &BackendResponse,
         request: &ClientRequest,
         asked: &[u8],
         client: &mut Watched,
     ) -> Ending {
+        let Answered {
+            claim,
+            response,
+            cookie,
+            ..
+        } = answered;
+        let backend = claim.backend();
         self.out.clear();
-        if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked) {
+        let changes = to.response_changes(cookie.as_deref());
+        if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked, &changes) {
             let failed = Failed {
                 failure: Failure::BadHead,
                 cause: reason.to_owned(),
             };
-            self.note_failed(backend, &failed);
+            self.note_failed(to, backend, &failed);
             self.post.end_long_haul();
             return self.answer_ourselves(502, failed.explain(), request, false, client);
         }
-        self.pool.exchange_succeeded(backend);
+        to.pool.exchange_succeeded(backend, Instant::now());
         let open = self.counters.begin_tunnel();
         if let Err(error) = client.write(&self.out) {
             debug!("the client went away: {error}");
@@ -107,7 +120,7 @@ impl Exchanger<'_> {
         let report = tunnel::run(&socket, ahead, &stream, behind, idle_timeout);
         drop(open);
         let took = start.elapsed();
-        debug!("tunnel to {}: {report}, after {took:?}", backend.url);
+        debug!("tunnel to {}: {report}, after {took:?}", backend.label);
         if report.is_cut {
             reset(&stream);
             return Ending::Cut;
@@ -195,7 +208,8 @@ mod tests {
         let head = |fields: &str| {
             let head = format!("HTTP/1.1 101 Go\r\n{fields}\r\n");
             let mut out = Vec::new();
-            write_switch_head(&mut out, head.as_bytes(), b"websocket, a/1")?;
+            let changes = Changes::default();
+            write_switch_head(&mut out, head.as_bytes(), b"websocket, a/1", &changes)?;
             Ok::<_, &str>(String::from_utf8_lossy(&out).into_owned())
         };
         let text = head(
@@ -268,8 +282,7 @@ mod tests {
             said
         });
         let url = BackendUrl::parse(&format!("http://{address}")).expect("a good URL");
-        let pool = Pool::new(vec![url], Instant::now());
-        crate::pool::look_up_all(&pool);
+        let pool = Pool::of(vec![url], Instant::now());
         let shared = Shared::example(pool);
         let (far, near) = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -4,25 +4,29 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use log::{debug, error};
 
+#[cfg(test)]
+use crate::exchange::Edition;
 use crate::exchange::watched::Watched;
-use crate::exchange::{Crew, Exchanger, Forwarder, Settings};
+use crate::exchange::{Crew, Editions, Exchanger, Forwarder};
 use crate::intake::own::{OwnAnswer, write_own};
 use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, RetryAfter};
+#[cfg(test)]
 use crate::pool::Pool;
+use crate::pool::Pools;
 use crate::watch::Counters;
 
 /// What all workers share.
 #[derive(Clone)]
 pub struct Shared {
-    /// The backends.
-    pub pool: Arc<Pool>,
-    /// The bounds.
-    pub settings: Settings,
+    /// All backends.
+    pub pools: Arc<Pools>,
+    /// The way of requests to them, and the bounds.
+    pub editions: Arc<Editions>,
     /// Set by the first signal.
     pub stopping: Arc<AtomicBool>,
     /// The sums.
@@ -43,17 +47,12 @@ impl Shared {
             response: minute,
             idle: minute,
         };
-        let settings = Settings {
-            retries: 1,
-            queue_timeout: minute,
-            retry_after: minute,
-            timeouts,
-            trust: Arc::default(),
-            tunnel_idle_timeout: Some(minute),
-        };
+        let (pools, pool) = (Pools::new(), Arc::new(pool));
+        let edition = Edition::example(&pool, timeouts);
+        pools.replace(vec![pool]);
         Shared {
-            pool: Arc::new(pool),
-            settings,
+            pools: Arc::new(pools),
+            editions: Arc::new(Editions::new(edition)),
             stopping: Arc::new(AtomicBool::new(false)),
             counters: Arc::new(Counters::default()),
             crew: Arc::new(Crew::new(1, 1, Instant::now(), || ())),
@@ -76,16 +75,24 @@ impl Shared {
 pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) {
     // First, so that it is the last to be dropped: who leaves the crew has nothing left to close.
     let post = shared.crew.post(idx);
-    let new = || Exchanger {
-        pool: &shared.pool,
-        settings: shared.settings.clone(),
-        stopping: &shared.stopping,
-        counters: &shared.counters,
-        post: &post,
-        retry_after: &shared.retry_after,
-        hints: hints.clone(),
-        forwarder: Forwarder::new(shared.settings.timeouts),
-        out: Vec::new(),
+    let new = || {
+        let (n, edition) = shared.editions.newest();
+        let settings = edition.settings.clone();
+        let timeouts = settings.timeouts;
+        Exchanger {
+            pools: &shared.pools,
+            editions: &shared.editions,
+            edition: Some((n, edition)),
+            settings,
+            stopping: &shared.stopping,
+            counters: &shared.counters,
+            post: &post,
+            retry_after: &shared.retry_after,
+            next_probe_in: Duration::ZERO,
+            hints: hints.clone(),
+            forwarder: Forwarder::new(timeouts),
+            out: Vec::new(),
+        }
     };
     // Made for the first job: a worker that has had none yet costs its stack and nothing else.
     let mut exchanger = None;

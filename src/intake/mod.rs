@@ -7,6 +7,7 @@ pub mod check;
 pub mod fields;
 pub mod gate;
 mod jobs;
+mod listening;
 pub mod own;
 mod queue;
 mod request;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::jobs::Jobs;
+pub use self::listening::{Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};
 pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};
 

@@ -13,26 +13,41 @@ pub struct OwnAnswer {
     pub reason: String,
     /// Seconds after which trying again may help; goes with 503.
     pub retry_after: Option<u64>,
+    /// Where else the client finds it: a URI; goes with 308.
+    pub location: Option<Vec<u8>>,
 }
 
 impl OwnAnswer {
+    /// This status and reason, and nothing else.
+    pub fn new(status: u16, reason: String) -> OwnAnswer {
+        OwnAnswer {
+            status,
+            reason,
+            retry_after: None,
+            location: None,
+        }
+    }
+
+    /// A 308: the same request belongs there, now and later.
+    pub fn redirect(location: Vec<u8>) -> OwnAnswer {
+        OwnAnswer {
+            location: Some(location),
+            ..OwnAnswer::new(308, "it is at another place".to_owned())
+        }
+    }
+
     /// A 503 for want of a worker, with the seconds that the queue's own rate tells.
     pub fn refused_by_queue(reason: &str, retry_after: u64) -> OwnAnswer {
         OwnAnswer {
-            status: 503,
-            reason: reason.to_owned(),
             retry_after: Some(retry_after),
+            ..OwnAnswer::new(503, reason.to_owned())
         }
     }
 }
 
 impl From<Refusal> for OwnAnswer {
     fn from(refusal: Refusal) -> OwnAnswer {
-        OwnAnswer {
-            status: refusal.status,
-            reason: refusal.reason.to_owned(),
-            retry_after: None,
-        }
+        OwnAnswer::new(refusal.status, refusal.reason.to_owned())
     }
 }
 
@@ -56,6 +71,11 @@ pub fn write_own(out: &mut Vec<u8>, own: &OwnAnswer, request: &ClientRequest, ke
         // RFC 9110 §15.5.6 wants the methods that would do; an empty list means none here.
         line("Allow: ".to_owned());
     }
+    if let Some(location) = &own.location {
+        out.extend_from_slice(b"Location: ");
+        out.extend_from_slice(location);
+        out.extend_from_slice(b"\r\n");
+    }
     write_connection(out, request, keep_alive);
     out.extend_from_slice(b"\r\n");
     if !request.is_head() {
@@ -74,7 +94,9 @@ pub fn write_connection(out: &mut Vec<u8>, request: &ClientRequest, keep_alive: 
 
 fn phrase(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
@@ -99,11 +121,7 @@ mod tests {
 
     #[test]
     fn our_own_answers_are_complete_and_have_no_content_for_head() {
-        let own = OwnAnswer {
-            status: 503,
-            reason: "no one".to_owned(),
-            retry_after: Some(7),
-        };
+        let own = OwnAnswer::refused_by_queue("no one", 7);
         for (method, ends_with) in [
             ("GET", "\r\n\r\n503 Service Unavailable: no one\n"),
             ("HEAD", "\r\n\r\n"),
@@ -120,5 +138,17 @@ mod tests {
             );
             assert!(text.ends_with(ends_with), "{text}");
         }
+    }
+
+    #[test]
+    fn a_redirect_says_where_and_has_content_too() {
+        let mut out = Vec::new();
+        let own = OwnAnswer::redirect(b"https://a/x".to_vec());
+        write_own(&mut out, &own, &ClientRequest::example("POST"), true);
+        let text = String::from_utf8(out).expect("it is text");
+        assert!(text.starts_with("HTTP/1.1 308 Permanent Redirect\r\nDate: "));
+        let end = "\r\nContent-Length: 47\r\nLocation: https://a/x\r\n\r\n\
+                   308 Permanent Redirect: it is at another place\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

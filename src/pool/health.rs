@@ -1,41 +1,51 @@
 //! The health of one backend: a state, and when what happens to it changes the state.
 //!
-//! Pure: it is told the time, owns no lock and starts nothing. Two sources feed it, the dials of
-//! the health thread (active) and the exchanges of the workers (passive).
+//! Pure: it is told the time and the rules, owns no lock and starts nothing. Two sources feed it,
+//! the probes of the health thread (active) and the exchanges of the workers (passive).
+//!
+//! What probes took down comes back by probes alone, and so does what could not be connected to.
+//! What exchanges took down otherwise, they have to prove well again: probes may see nothing wrong
+//! with a backend that fails every request.
 
 use std::time::{Duration, Instant};
 
-/// Bad dials in a row that take an up backend down (`HAProxy`'s `fall`).
-pub const FALL: u32 = 3;
-/// Good dials in a row that bring a down backend up (`HAProxy`'s `rise`).
-pub const RISE: u32 = 2;
-/// Failed exchanges, with none that succeeded between them, that take a backend down.
-pub const MAX_FAILURES: u32 = 3;
-/// The window in which they must fall (nginx's `fail_timeout`).
-pub const FAILURE_WINDOW: Duration = Duration::from_secs(10);
-/// How long a backend that exchanges took down stays so at least, doubled each time …
-const FIRST_HOLD: Duration = Duration::from_secs(2);
-/// … up to this.
-const MAX_HOLD: Duration = Duration::from_secs(60);
-/// Being up this long makes the next hold the first one again.
-const HOLD_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+use crate::pool::{Passive, Probe, ProbeKind};
+
+/// Being up this long makes the next ejection last as long as a first one.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// No ejection is longer, whatever the settings say.
+const LONGEST_EJECTION: Duration = Duration::from_secs(7 * 86_400);
 /// How long after going down a backend counts as [changing](Health::is_changing).
 const FRESH: Duration = Duration::from_secs(10);
 
 /// Whether requests go to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not dialed yet. Gets requests: a balancer that starts must not refuse what would work.
+    /// Not probed yet. Gets requests: a balancer that starts must not refuse what would work.
     Unknown,
     /// Gets requests.
     Up,
-    /// Gets none, until good dials bring it back.
+    /// Gets none, until it comes back.
     Down,
+    /// Was ejected, and that time is over: gets one request at a time, whose end decides.
+    Trial,
+}
+
+/// How an exchange failed, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be connected to, which is what probes try as well: they can tell when that
+    /// works again, and no request has to.
+    Connecting,
+    /// Anything behind that.
+    Answering,
 }
 
 /// A change of state, to be logged once by whoever caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// The state that it had.
+    pub from: State,
     /// The state that it has now.
     pub to: State,
     /// How long it had been in the other state.
@@ -47,32 +57,66 @@ pub struct Change {
 pub struct Health {
     state: State,
     since: Instant,
-    /// Dials in a row that speak against `state`.
-    contrary_dials: u32,
+    /// Whether exchanges took it down, and none has brought it back yet.
+    is_ejected: bool,
+    /// What took it down, if exchanges did.
+    fault: Fault,
+    /// Probes in a row that speak against `state`.
+    contrary_probes: u32,
+    /// Good probes in a trial for which no request has come.
+    quiet_probes: u32,
+    /// Failed exchanges without a success between them, and when the first one was.
     failures: u32,
     first_failure: Instant,
+    rate: Rate,
     /// Times in a row that exchanges took it down.
     n_ejections: u32,
     held_until: Instant,
 }
 
+/// What the share of failed exchanges is taken over: a window that begins with a failure.
+#[derive(Clone, Debug)]
+struct Rate {
+    begun: Instant,
+    n_failures: u32,
+    /// The backend's exchanges before the window.
+    n_before: u64,
+}
+
 impl Health {
-    /// A backend nobody has dialed yet.
+    /// A backend nobody has probed yet.
     pub fn new(now: Instant) -> Health {
         Health {
             state: State::Unknown,
             since: now,
-            contrary_dials: 0,
+            is_ejected: false,
+            fault: Fault::Answering,
+            contrary_probes: 0,
+            quiet_probes: 0,
             failures: 0,
             first_failure: now,
+            rate: Rate::new(now),
             n_ejections: 0,
             held_until: now,
         }
     }
 
-    /// Whether requests go there.
+    /// Makes it what an earlier process knew of it: in this state, and whether exchanges are what
+    /// took it down. It then comes back as if its time were over, and its next ejection is longer.
+    pub fn restore(&mut self, state: State, by_exchanges: bool, now: Instant) {
+        *self = Health::new(now);
+        if state == State::Trial || (state == State::Down && by_exchanges) {
+            self.is_ejected = true;
+            self.n_ejections = 1;
+            self.state = State::Down;
+        } else {
+            self.state = state;
+        }
+    }
+
+    /// Whether requests go there without a limit.
     pub fn is_up(&self) -> bool {
-        self.state != State::Down
+        matches!(self.state, State::Unknown | State::Up)
     }
 
     /// The state now.
@@ -80,14 +124,29 @@ impl Health {
         self.state
     }
 
-    /// Whether the next dials should follow quickly: the state may change, or just did.
-    pub fn is_changing(&self, now: Instant) -> bool {
-        let is_fresh = now.saturating_duration_since(self.since) < FRESH;
-        self.contrary_dials > 0 || (self.state == State::Down && is_fresh)
+    /// Since when it has this state; unknown and up are one here.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
-    /// A dial connected.
-    pub fn dial_succeeded(&mut self, now: Instant) -> Option<Change> {
+    /// Whether exchanges took it down, and none has brought it back yet: it is down or on trial.
+    pub fn is_ejected(&self) -> bool {
+        self.is_ejected
+    }
+
+    /// Whether the next probes should follow quickly: the state may change, or just did.
+    pub fn is_changing(&self, now: Instant) -> bool {
+        let is_fresh = now.saturating_duration_since(self.since) < FRESH;
+        match self.state {
+            State::Unknown | State::Trial => true,
+            State::Up => self.contrary_probes > 0,
+            State::Down => self.contrary_probes > 0 || is_fresh,
+        }
+    }
+
+    /// A probe found it well. Not told of one on trial while its request is under way: that
+    /// decides.
+    pub fn probe_good(&mut self, settings: &Probe, now: Instant) -> Option<Change> {
         match self.state {
             State::Unknown => {
                 // Not a change worth a line: it got requests before and gets them now.
@@ -95,191 +154,178 @@ impl Health {
                 None
             }
             State::Up => {
-                self.contrary_dials = 0;
+                self.contrary_probes = 0;
                 None
             }
+            State::Trial => {
+                // Nobody asks: then probes are all there is to know.
+                self.contrary_probes = 0;
+                self.quiet_probes = self.quiet_probes.saturating_add(1);
+                (self.quiet_probes >= settings.rise).then(|| self.change(State::Up, now))
+            }
             State::Down => {
-                self.contrary_dials = (self.contrary_dials + 1).min(RISE);
-                let is_good = self.contrary_dials == RISE && now >= self.held_until;
-                is_good.then(|| self.change(State::Up, now))
+                self.contrary_probes = self.contrary_probes.saturating_add(1);
+                if self.is_ejected {
+                    return self.tick(settings, now);
+                }
+                (self.contrary_probes >= settings.rise).then(|| self.change(State::Up, now))
             }
         }
     }
 
-    /// A dial was refused, found no way, or timed out.
-    pub fn dial_failed(&mut self, now: Instant) -> Option<Change> {
+    /// A probe found it ill, or found nobody.
+    pub fn probe_bad(&mut self, settings: &Probe, now: Instant) -> Option<Change> {
         match self.state {
             State::Unknown => Some(self.change(State::Down, now)),
-            State::Up => {
-                self.contrary_dials += 1;
-                (self.contrary_dials >= FALL).then(|| self.change(State::Down, now))
+            State::Up | State::Trial => {
+                self.contrary_probes = self.contrary_probes.saturating_add(1);
+                (self.contrary_probes >= settings.fall).then(|| self.change(State::Down, now))
             }
             State::Down => {
-                self.contrary_dials = 0;
+                self.contrary_probes = 0;
                 None
             }
         }
     }
 
-    /// An exchange failed by the backend's fault. `may_eject` is false for the last one up.
-    pub fn exchange_failed(&mut self, now: Instant, may_eject: bool) -> Option<Change> {
-        if self.state == State::Down {
-            return None;
+    /// An exchange failed by the backend's fault.
+    ///
+    /// `may_eject` is false for the last one up, and when enough of the pool is ejected already;
+    /// one on trial goes up then. `n_requests` is how many exchanges the backend has had since
+    /// whenever, with this one.
+    pub fn exchange_failed(
+        &mut self,
+        settings: &Passive,
+        now: Instant,
+        fault: Fault,
+        may_eject: bool,
+        n_requests: u64,
+    ) -> Option<Change> {
+        self.fault = if self.state == State::Down {
+            self.fault
+        } else {
+            fault
+        };
+        match self.state {
+            State::Down => None,
+            State::Trial if may_eject => Some(self.eject(settings, now)),
+            State::Trial => Some(self.change(State::Up, now)),
+            State::Unknown | State::Up => {
+                let are_many = self.count_failure(settings, now);
+                let is_rate_high = self.rate.count_failure(settings, now, n_requests);
+                ((are_many || is_rate_high) && may_eject).then(|| self.eject(settings, now))
+            }
         }
-        if now.saturating_duration_since(self.first_failure) > FAILURE_WINDOW {
+    }
+
+    /// An exchange got an answer that is none of the failures.
+    pub fn exchange_succeeded(&mut self, now: Instant) -> Option<Change> {
+        self.failures = 0;
+        (self.state == State::Trial).then(|| self.change(State::Up, now))
+    }
+
+    /// Time has passed: what is due changes. Needed at [`Health::next_tick`], and harmless before.
+    pub fn tick(&mut self, settings: &Probe, now: Instant) -> Option<Change> {
+        let is_due = self.next_tick(settings).is_some_and(|due| now >= due);
+        let has_proof = self.fault == Fault::Connecting && settings.kind != ProbeKind::Off;
+        let to = if has_proof { State::Up } else { State::Trial };
+        is_due.then(|| self.change(to, now))
+    }
+
+    /// When something changes without any event; none if nothing does.
+    ///
+    /// That is the end of an ejection, if no probe speaks against it. Without probes it is also how
+    /// a backend comes back that they took down before they were switched off.
+    pub fn next_tick(&self, settings: &Probe) -> Option<Instant> {
+        let is_off = settings.kind == ProbeKind::Off;
+        let is_well = is_off || (self.is_ejected && self.contrary_probes >= settings.rise);
+        let due = if self.is_ejected {
+            self.held_until
+        } else {
+            self.since
+        };
+        (self.state == State::Down && is_well).then_some(due)
+    }
+
+    /// Counts a failure, and says whether it is one too many in a row.
+    fn count_failure(&mut self, settings: &Passive, now: Instant) -> bool {
+        if now.saturating_duration_since(self.first_failure) > settings.window {
             self.failures = 0;
         }
         if self.failures == 0 {
             self.first_failure = now;
         }
-        self.failures += 1;
-        if self.failures < MAX_FAILURES || !may_eject {
-            return None;
-        }
-        if now.saturating_duration_since(self.since) > HOLD_FORGOTTEN_AFTER {
-            self.n_ejections = 0;
-        }
-        let hold = FIRST_HOLD
-            .saturating_mul(1 << self.n_ejections.min(16))
-            .min(MAX_HOLD);
-        self.n_ejections += 1;
-        self.held_until = now + hold;
-        Some(self.change(State::Down, now))
+        self.failures = self.failures.saturating_add(1);
+        settings.max_failures != 0 && self.failures >= settings.max_failures
     }
 
-    /// An exchange got an answer, whatever its status.
-    pub fn exchange_succeeded(&mut self) {
-        self.failures = 0;
+    fn eject(&mut self, settings: &Passive, now: Instant) -> Change {
+        let was_well = self.is_up() && now.saturating_duration_since(self.since) > FORGOTTEN_AFTER;
+        if was_well {
+            self.n_ejections = 0;
+        }
+        let hold = settings
+            .eject_time
+            .saturating_mul(1 << self.n_ejections.min(16))
+            .min(settings.max_eject_time)
+            .min(LONGEST_EJECTION);
+        self.n_ejections = self.n_ejections.saturating_add(1);
+        self.held_until = now + hold;
+        self.is_ejected = true;
+        self.change(State::Down, now)
     }
 
     fn change(&mut self, to: State, now: Instant) -> Change {
-        let lasted = now.saturating_duration_since(self.since);
+        let change = Change {
+            from: self.state,
+            to,
+            lasted: now.saturating_duration_since(self.since),
+        };
         self.state = to;
         self.since = now;
-        self.contrary_dials = 0;
+        self.is_ejected &= to != State::Up;
+        self.contrary_probes = 0;
+        self.quiet_probes = 0;
         self.failures = 0;
-        Change { to, lasted }
+        self.rate = Rate::new(now);
+        change
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Rate {
+    fn new(now: Instant) -> Rate {
+        Rate {
+            begun: now,
+            n_failures: 0,
+            n_before: 0,
+        }
+    }
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// One word an event: `+` good dial, `-` bad dial, `x` failed exchange, `l` the same for the
-    /// last one up, `o` good exchange, `.` ten seconds pass, `,` one second passes.
-    fn play(events: &str) -> (Health, usize) {
-        let mut now = Instant::now();
-        let mut health = Health::new(now);
-        let mut n_changes = 0;
-        for event in events.chars() {
-            let change = match event {
-                '+' => health.dial_succeeded(now),
-                '-' => health.dial_failed(now),
-                'x' => health.exchange_failed(now, true),
-                'l' => health.exchange_failed(now, false),
-                'o' => {
-                    health.exchange_succeeded();
-                    None
-                }
-                '.' | ',' => {
-                    now += if event == '.' { 10 * SECOND } else { SECOND };
-                    None
-                }
-                _ => panic!("no event {event}"),
+    /// Counts a failure, and says whether they have become too great a share.
+    fn count_failure(&mut self, settings: &Passive, now: Instant, n_requests: u64) -> bool {
+        let Some(percent) = settings.failure_rate_percent else {
+            return false;
+        };
+        let is_over = now.saturating_duration_since(self.begun) > settings.window;
+        if self.n_failures == 0 || is_over {
+            *self = Rate {
+                begun: now,
+                n_failures: 0,
+                n_before: n_requests.saturating_sub(1),
             };
-            n_changes += usize::from(change.is_some());
         }
-        (health, n_changes)
-    }
-
-    #[test]
-    fn events_lead_to_the_right_state() {
-        use State::{Down, Unknown, Up};
-        let cases = [
-            ("", Unknown, 0),
-            ("+", Up, 0),
-            ("-", Down, 1),
-            // fall 3, and a good dial between starts the count again
-            ("+--", Up, 0),
-            ("+---", Down, 1),
-            ("+--+--", Up, 0),
-            ("+--+---", Down, 1),
-            // rise 2, and a bad dial between starts the count again
-            ("-+", Down, 1),
-            ("-++", Up, 2),
-            ("-+-+", Down, 1),
-            ("-+-++", Up, 2),
-            // three failures in the window, none good between
-            ("+xx", Up, 0),
-            ("+xxx", Down, 1),
-            ("+xxox", Up, 0),
-            ("+xx.,x", Up, 0),
-            ("+xx.x", Down, 1),
-            ("xxx", Down, 1),
-            ("+xxxxxxx", Down, 1),
-            // the last one up is never ejected by exchanges, but dials may
-            ("+llllll", Up, 0),
-            ("+llllll---", Down, 1),
-            ("+llx", Down, 1),
-            // ejected: held for two seconds, then four
-            ("+xxx++", Down, 1),
-            ("+xxx++,+", Down, 1),
-            ("+xxx++,,+", Up, 2),
-            ("+xxx++,,+xxx++,,+", Down, 3),
-            ("+xxx++,,+xxx++,,,,+", Up, 4),
-        ];
-        for (events, state, n_changes) in cases {
-            let (health, seen) = play(events);
-            assert_eq!((health.state(), seen), (state, n_changes), "{events:?}");
-        }
-    }
-
-    #[test]
-    fn a_hold_has_a_cap_and_is_forgotten_after_good_times() {
-        let again = "xxx".to_owned() + &",".repeat(60) + "++";
-        assert_eq!(
-            play(&("+".to_owned() + &again.repeat(20))).0.state(),
-            State::Up
-        );
-        let forgotten = "+".to_owned() + &again.repeat(8) + &".".repeat(31) + "xxx,,++";
-        assert_eq!(play(&forgotten).0.state(), State::Up);
-    }
-
-    #[test]
-    fn a_change_tells_how_long_the_state_before_lasted() {
-        let start = Instant::now();
-        let mut health = Health::new(start);
-        health.dial_succeeded(start);
-        for _ in 1..FALL {
-            assert_eq!(health.dial_failed(start + 9 * SECOND), None);
-        }
-        let change = health.dial_failed(start + 9 * SECOND);
-        assert_eq!(
-            change,
-            Some(Change {
-                to: State::Down,
-                lasted: 9 * SECOND
-            })
-        );
-    }
-
-    #[test]
-    fn rounds_are_quick_only_around_a_change() {
-        let cases = [
-            ("+", false),
-            ("+-", true),
-            ("+-+", false),
-            ("-", true),
-            ("-.", false),
-        ];
-        for (events, wanted) in cases {
-            let n_tens = events.matches('.').count();
-            let (health, _) = play(events);
-            let now = health.since + 10 * SECOND * u32::try_from(n_tens).expect("few");
-            assert_eq!(health.is_changing(now), wanted, "{events:?}");
-        }
+        self.n_failures = self.n_failures.saturating_add(1);
+        let n_failures = u64::from(self.n_failures);
+        // Threads that count and report side by side may be late with either.
+        let n = n_requests.saturating_sub(self.n_before).max(n_failures);
+        let is_share_high = n_failures * 100 >= u64::from(percent).saturating_mul(n);
+        n >= u64::from(settings.failure_rate_min) && is_share_high
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod properties;
+#[cfg(all(test, not(loom)))]
+mod scene;
+#[cfg(all(test, not(loom)))]
+mod tests;

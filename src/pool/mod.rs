@@ -1,249 +1,221 @@
-//! The pool: the set of backends, who of them is up, and whose turn it is.
+//! The pools: sets of backends, who of them is up, and whose turn it is.
 //!
-//! Called by every worker (pick, report) and by the health thread (report). Knows nothing of
-//! HTTP: a backend is an address that takes connections, and an exchange failed or did not.
+//! Called by every worker (pick, report), by the health thread (probes), and by whoever changes a
+//! pool at run time. Knows nothing of clients: a backend is an address that takes connections, and
+//! an exchange failed or did not.
 
 mod backend;
+pub mod balance;
+mod budget;
+mod change;
 mod check;
 pub(crate) mod dial;
+pub mod drain_dir;
 mod health;
+mod keep;
+mod line;
+mod pick;
+mod pools;
+mod probe;
+mod report;
 mod resolve;
+mod roster;
+pub mod saved;
+mod settings;
+mod status;
+mod sticky;
+mod traffic;
+mod update;
 mod url;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64 as PlainU64;
+use std::time::Instant;
 
-use log::{info, warn};
-
-pub use self::backend::{Backend, Hold};
-pub use self::check::{Timing, run as run_health};
-pub use self::health::State;
+pub use self::backend::{Backend, Claim, Hold};
+pub use self::budget::Retrying;
+pub use self::change::{ChangeError, Forced};
+pub use self::check::run as run_health;
+pub use self::health::{Fault, State};
+pub use self::pick::{NoPick, Picked, Wish};
+pub use self::pools::Pools;
+pub use self::probe::Found;
 pub use self::resolve::{look_up_all, run as run_resolver};
+pub use self::settings::{
+    BackendSpec, HashKey, HttpProbe, Kinds, Passive, Policy, PoolSettings, PoolSpec, Probe,
+    ProbeKind, Retry, Statuses, Sticky, WhenAllDown,
+};
+pub use self::status::{BackendReport, PoolReport};
 pub use self::url::BackendUrl;
 
-use self::health::{Change, Health};
+use self::backend::Identity;
+use self::budget::RetryBudget;
+use self::health::Health;
+use self::roster::{Drains, Member, Roster};
+use self::sticky::StickyKey;
+use self::traffic::Traffic;
 use crate::sync::{AtomicUsize, Ordering, RwLock};
+
+/// The name of the one pool that options alone make.
+pub const DEFAULT_NAME: &str = "default";
 
 /// The backends, and the round robin over those that are up.
 #[derive(Debug)]
 pub struct Pool {
-    members: Vec<Arc<Backend>>,
-    /// Whose turn it is, counted without end; its remainder by the number of backends up is an
-    /// index into `Roster::up`. Relaxed: publishes nothing else, the roster has its own lock. Two
-    /// threads never get the same number, which is all that evenness needs. It wraps, on a 32-bit
-    /// machine after four billion picks, which shifts the turn once.
+    name: String,
+    /// Whose turn it is, counted without end; what is made of it is the policy's. Relaxed:
+    /// publishes nothing else, the roster has its own lock. Two threads never get the same number,
+    /// which is all that evenness needs. It wraps, on a 32-bit machine after four billion picks,
+    /// which shifts the turn once.
     next: AtomicUsize,
+    /// The same for further attempts of one request, so that they use up nobody's turn: of two
+    /// backends, the one that fails would be the first for every request. Relaxed like `next`.
+    next_again: AtomicUsize,
     /// The same for turns that fall to somebody who is passed over: they go round the others, so
     /// that no neighbour gets them all. Relaxed like `next`.
     detours: AtomicUsize,
-    /// Workers that one backend may hold while others are up.
-    max_held: usize,
-    /// Protects health and up-list together, because they must agree. Held by readers for one
-    /// pick, by writers for one report; never across I/O, logging or another lock.
+    /// Workers that one backend may hold while others are up. Relaxed: set by the main thread at a
+    /// reload, and a stale read is the limit of a moment ago.
+    max_held: AtomicUsize,
+    /// Protects who belongs to the pool, how each one is, and who may be picked, because these must
+    /// agree. Held by readers for one pick and its claim, by writers for one report or change;
+    /// never across I/O, logging or another lock.
     roster: RwLock<Roster>,
-}
-
-/// Why nobody was picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoPick {
-    /// All that are up were tried, or none is up.
-    NobodyLeft,
-    /// Some are left, and each has its share of the workers already.
-    AllBusy,
-}
-
-#[derive(Debug)]
-struct Roster {
-    /// By index of the member.
-    health: Vec<Health>,
-    /// Indexes of the members that are up, in order.
-    up: Vec<usize>,
-}
-
-impl Roster {
-    fn update_up(&mut self) {
-        self.up.clear();
-        self.up
-            .extend((0..self.health.len()).filter(|&idx| self.health[idx].is_up()));
-    }
+    /// How many retries its requests may have.
+    budget: RetryBudget,
+    /// Its counts, and those who wait for exchanges to end.
+    traffic: Arc<Traffic>,
+    /// The next backend's id, of all pools. Relaxed: no two get the same, and that is all.
+    ids: Arc<PlainU64>,
 }
 
 impl Pool {
-    /// A pool of these backends, all of them unknown, which counts as up.
-    pub fn new(urls: Vec<BackendUrl>, now: Instant) -> Pool {
-        let health = vec![Health::new(now); urls.len()];
-        let up = (0..urls.len()).collect();
-        let backend = |(idx, url)| Arc::new(Backend::new(idx, url));
-        Pool {
-            members: urls.into_iter().enumerate().map(backend).collect(),
+    /// A pool of these backends, all of them unknown, which counts as up. Backends with an address
+    /// are there at once; the others when they have been looked up.
+    pub fn new(spec: &PoolSpec, ids: &Arc<PlainU64>, now: Instant) -> Pool {
+        let settings = Arc::new(spec.settings.clone());
+        let sticky = StickyKey::of(&spec.settings);
+        let pool = Pool {
+            name: spec.name.clone(),
             next: AtomicUsize::new(0),
+            next_again: AtomicUsize::new(0),
             detours: AtomicUsize::new(0),
-            max_held: usize::MAX,
-            roster: RwLock::new(Roster { health, up }),
+            max_held: AtomicUsize::new(usize::MAX),
+            roster: RwLock::new(Roster::new(settings, sticky)),
+            budget: RetryBudget::new(),
+            traffic: Arc::new(Traffic::new()),
+            ids: Arc::clone(ids),
+        };
+        {
+            let mut roster = pool.roster.write();
+            for spec in &spec.backends {
+                let member = pool.member(&roster, &Arc::new(spec.clone()), spec.url.address(), now);
+                roster.members.push(member);
+            }
+            roster.arrange();
         }
+        pool
+    }
+
+    /// A pool of these, with every default: for benches, and for tests that want nothing special.
+    pub fn of(urls: Vec<BackendUrl>, now: Instant) -> Pool {
+        let spec = PoolSpec {
+            name: DEFAULT_NAME.to_owned(),
+            settings: PoolSettings::default(),
+            backends: urls.into_iter().map(BackendSpec::new).collect(),
+        };
+        Pool::new(&spec, &Arc::new(PlainU64::new(1)), now)
     }
 
     /// The same pool, in which one backend holds at most so many workers while others are up.
     #[must_use]
     pub fn with_share(self, max_held: usize) -> Pool {
-        Pool { max_held, ..self }
+        self.set_share(max_held);
+        self
     }
 
-    /// All backends, up or not.
-    pub fn members(&self) -> &[Arc<Backend>] {
-        &self.members
+    /// Workers that one backend may hold from now on while others are up.
+    pub fn set_share(&self, max_held: usize) {
+        self.max_held.store(max_held, Ordering::Relaxed);
     }
 
-    /// The next backend that is up and not among `tried` (indexes), or none: for threads outside
-    /// of the pool, whom no share concerns.
-    ///
-    /// Even also when some are down: the turn goes over those that are up, so the neighbour of a
-    /// dead one gets no double share. A pool of one is always tried: nobody is better.
-    pub fn pick(&self, tried: &[usize]) -> Option<Arc<Backend>> {
-        self.find(tried, |backend, _| Some(Arc::clone(backend)))
-            .ok()
+    /// Its name, unique among the pools.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The same for a worker of the pool, held until the hold is dropped. Passes over who has its
-    /// share of the workers already, unless nobody else is up.
-    pub fn pick_and_hold(&self, tried: &[usize]) -> Result<Hold, NoPick> {
-        self.find(tried, Hold::take)
+    /// How it behaves now.
+    pub fn settings(&self) -> Arc<PoolSettings> {
+        Arc::clone(&self.roster.read().settings)
     }
 
-    /// The first in turn whom `take`, told the limit, takes.
-    fn find<T>(
-        &self,
-        tried: &[usize],
-        take: impl Fn(&Arc<Backend>, usize) -> Option<T>,
-    ) -> Result<T, NoPick> {
-        if let [only] = self.members.as_slice() {
-            let untried = Some(only).filter(|_| tried.is_empty());
-            return untried
-                .and_then(|only| take(only, usize::MAX))
-                .ok_or(NoPick::NobodyLeft);
-        }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let roster = self.roster.read();
-        let n_up = roster.up.len();
-        // `checked_rem` is none exactly when nobody is up.
-        let start = turn.checked_rem(n_up).ok_or(NoPick::NobodyLeft)?;
-        let limit = if n_up == 1 { usize::MAX } else { self.max_held };
-        let mut none = NoPick::NobodyLeft;
-        let mut look = |place: usize| {
-            let idx = roster.up[place % n_up];
-            if tried.contains(&idx) {
-                return None;
-            }
-            let taken = take(&self.members[idx], limit);
-            if taken.is_none() {
-                none = NoPick::AllBusy;
-            }
-            taken
-        };
-        let mut found = look(start);
-        if found.is_none() && n_up > 1 {
-            let n_others = n_up - 1;
-            let detour = self.detours.fetch_add(1, Ordering::Relaxed) % n_others;
-            let others = (0..n_others).map(|i| start + 1 + (detour + i) % n_others);
-            found = others.into_iter().find_map(look);
-        }
-        found.ok_or(none)
+    /// A request has come that is for this pool.
+    pub fn note_request(&self) {
+        self.traffic.note_request();
+    }
+
+    /// Begins a retry, if the budget has one left; it lasts until what is returned is dropped.
+    pub fn begin_retry(&self, rule: &Retry) -> Option<Retrying<'_>> {
+        self.budget.begin(self.traffic.n_requests(), rule)
+    }
+
+    /// Requests ever.
+    pub fn n_requests(&self) -> u64 {
+        self.traffic.n_requests()
     }
 
     /// Closes all idle connections: this process has run out of descriptors.
     pub fn close_idle(&self) {
-        for backend in &self.members {
+        for backend in self.backends() {
             backend.close_idle();
         }
     }
 
-    /// How many backends are up.
-    pub fn n_up(&self) -> usize {
-        self.roster.read().up.len()
-    }
-
-    /// The state of each backend.
-    pub fn states(&self) -> Vec<State> {
-        self.roster
-            .read()
-            .health
-            .iter()
-            .map(Health::state)
-            .collect()
-    }
-
-    /// Reports an exchange that failed by the backend's fault.
-    pub fn exchange_failed(&self, backend: &Backend, cause: &str, now: Instant) {
-        backend.note_failure();
-        let change = self.report(backend, |health, is_last| {
-            health.exchange_failed(now, !is_last)
-        });
-        self.announce(backend, change.as_ref(), cause);
-    }
-
-    /// Reports an exchange that got an answer.
-    pub fn exchange_succeeded(&self, backend: &Backend) {
-        if backend.forget_failure() {
-            self.roster.write().health[backend.idx].exchange_succeeded();
-        }
-    }
-
-    /// Reports what a dial of the health thread found.
-    pub fn dialed(&self, backend: &Backend, found: &Result<(), String>, now: Instant) {
-        let change = self.report(backend, |health, _| match found {
-            Ok(()) => health.dial_succeeded(now),
-            Err(_) => health.dial_failed(now),
-        });
-        let cause = found
-            .as_ref()
-            .err()
-            .map_or("it takes connections", String::as_str);
-        self.announce(backend, change.as_ref(), cause);
-    }
-
-    /// Whether the next dials should follow quickly.
-    pub fn is_changing(&self, now: Instant) -> bool {
-        self.roster
-            .read()
-            .health
-            .iter()
-            .any(|health| health.is_changing(now))
-    }
-
-    /// Tells the health of one backend what happened, and keeps the up-list in step.
-    fn report(
+    /// A member that is not on the roster yet.
+    fn member(
         &self,
-        backend: &Backend,
-        tell: impl FnOnce(&mut Health, bool) -> Option<Change>,
-    ) -> Option<Change> {
-        let mut roster = self.roster.write();
-        let is_last = roster.up == [backend.idx];
-        let change = tell(&mut roster.health[backend.idx], is_last);
-        if change.is_some() {
-            roster.update_up();
-        }
-        change
-    }
-
-    /// Logs a change, once, by the thread that caused it.
-    fn announce(&self, backend: &Backend, change: Option<&Change>, cause: &str) {
-        let Some(Change { to, lasted }) = change else {
-            return;
+        roster: &Roster,
+        spec: &Arc<BackendSpec>,
+        address: Option<std::net::SocketAddr>,
+        now: Instant,
+    ) -> Member {
+        let name = match address {
+            Some(address) if spec.url.is_name() => format!("{}@{}", spec.name, address.ip()),
+            _ => spec.name.clone(),
         };
-        let (n_up, n) = (self.n_up(), self.members.len());
-        let (url, lasted) = (&backend.url, seconds(*lasted));
-        if *to == State::Down {
-            backend.close_idle();
-            warn!("backend {url} is down: {cause} (was up for {lasted}); {n_up} of {n} up");
+        let label = if self.name == DEFAULT_NAME {
+            name.clone()
         } else {
-            info!("backend {url} is up: {cause} (was down for {lasted}); {n_up} of {n} up");
+            format!("{}/{name}", self.name)
+        };
+        let sticky = roster.sticky.as_ref();
+        let token = sticky.map_or(0, |key| key.token(&self.name, &name));
+        let backend = Backend::new(Identity {
+            id: self.ids.fetch_add(1, Ordering::Relaxed),
+            name,
+            label,
+            url: &spec.url,
+            address,
+            traffic: &self.traffic,
+        });
+        Member {
+            spec: Arc::clone(spec),
+            backend: Arc::new(backend),
+            health: Health::new(now),
+            cause: "not probed yet".to_owned(),
+            weight: spec.weight,
+            drains: Drains::default(),
+            forced: None,
+            is_late: false,
+            is_known_bad: false,
+            is_retiring: false,
+            warm_since: None,
+            token,
+            probed_at: None,
+            n_probes: 0,
+            is_hinted: false,
         }
     }
-}
-
-/// `3.2s`: a duration for a log line.
-fn seconds(duration: Duration) -> String {
-    format!("{:.1}s", duration.as_secs_f64())
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,62 +1,151 @@
 //! Looks up the names of backends, at the start and again and again; never on the request path.
 
-use std::sync::Weak;
-use std::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{info, warn};
 
-use crate::pool::{Backend, Pool};
+use crate::pool::roster::{Drains, Member};
+use crate::pool::settings::BackendSpec;
+use crate::pool::{Backend, Pool, Pools};
 use crate::system;
 
-/// The time between two look-ups of a name.
-pub const LOOK_UP_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Looks every backend up once, before the first request. A name that is not found is a warning:
+/// Looks every name up once, before the first request. A name that is not found is a warning:
 /// the backend gets no connections until a later look-up finds it.
 ///
 /// Blocks as long as the system's resolver does (resolv.conf, commonly 10 s); at once for
 /// addresses.
 pub fn look_up_all(pool: &Pool) {
-    for backend in pool.members() {
-        look_up(backend);
+    for spec in pool.names() {
+        let found = spec.url.look_up();
+        pool.resolved(&spec, found, Arrival::WithAll, Instant::now());
     }
 }
 
-/// The body of the thread `resolver`, which runs only when some backend is a name.
+/// The body of the thread `resolver`.
 ///
-/// Ends when the pool is gone. Nobody joins it: the look-up is a library call without a deadline,
-/// and the end of the process must not wait for it. `ended` disconnects at the end.
-pub fn run(pool: &Weak<Pool>, ended: &crossbeam_channel::Receiver<()>) {
-    use crossbeam_channel::RecvTimeoutError::Timeout;
-    while ended.recv_timeout(LOOK_UP_INTERVAL) == Err(Timeout) {
-        let Some(pool) = pool.upgrade() else { return };
-        for backend in pool
-            .members()
-            .iter()
-            .filter(|backend| backend.url.is_name())
-        {
-            look_up(backend);
+/// Ends when the pools are gone. Nobody joins it: the look-up is a library call without a deadline,
+/// and the end of the process must not wait for it. A message on `asked` means: now; disconnected
+/// is the end.
+pub fn run(pools: &Weak<Pools>, asked: &Receiver<()>) {
+    let interval = || pools.upgrade().map(|pools| pools.resolve_interval());
+    while let Some(interval) = interval() {
+        if asked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        let Some(pools) = pools.upgrade() else { return };
+        for pool in pools.all().iter() {
+            for spec in pool.names() {
+                let found = spec.url.look_up();
+                pool.resolved(&spec, found, Arrival::Late, Instant::now());
+            }
         }
     }
 }
 
-fn look_up(backend: &Backend) {
-    let before = backend.addresses();
-    match backend.url.look_up() {
-        Ok(now) => {
-            if !before.is_empty() && before != now {
-                info!("backend {} has new addresses: {now:?}", backend.url);
+/// How new members come to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Before the first request: nobody is better.
+    WithAll,
+    /// While others are there.
+    Late,
+}
+
+impl Pool {
+    /// The backends that have to be looked up.
+    fn names(&self) -> Vec<Arc<BackendSpec>> {
+        let roster = self.roster.read();
+        let mut specs: Vec<Arc<BackendSpec>> = Vec::new();
+        for member in roster.members.iter().filter(|m| m.spec.url.is_name()) {
+            if !specs.iter().any(|spec| Arc::ptr_eq(spec, &member.spec)) {
+                specs.push(Arc::clone(&member.spec));
             }
-            backend.set_addresses(now);
         }
-        // A failing look-up keeps the last answer.
-        Err(error) => {
-            let kept = before.len();
-            let error = system::plain(&error);
-            warn!(
-                "backend {}: look-up: {error}; {kept} known addresses kept",
-                backend.url
-            );
+        specs
+    }
+
+    /// Gives a backend the members that its name's addresses ask for. Who stays keeps its health
+    /// and all else; a failing look-up keeps the last answer.
+    fn resolved(
+        &self,
+        spec: &Arc<BackendSpec>,
+        found: io::Result<Vec<SocketAddr>>,
+        arrival: Arrival,
+        now: Instant,
+    ) {
+        let addresses = match found {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let (name, error) = (&spec.name, system::plain(&error));
+                warn!("backend {name}: look-up: {error}; the last answer is kept");
+                return;
+            }
+        };
+        let (come, gone) = self.move_to(spec, &addresses, arrival, now);
+        for backend in &gone {
+            backend.set_keeps_idle(false);
+        }
+        let had_one = gone.iter().any(|backend| backend.address.is_some());
+        if arrival == Arrival::Late && (had_one || !come.is_empty()) {
+            info!("backend {} has new addresses: {addresses:?}", spec.name);
+            self.traffic.ring_all();
         }
     }
+
+    /// Returns who came, by label, and who is gone.
+    fn move_to(
+        &self,
+        spec: &Arc<BackendSpec>,
+        addresses: &[SocketAddr],
+        arrival: Arrival,
+        now: Instant,
+    ) -> (Vec<String>, Vec<Arc<Backend>>) {
+        let mut roster = self.roster.write();
+        let is_its = |member: &Member| Arc::ptr_eq(&member.spec, spec);
+        let Some(at) = roster.members.iter().position(is_its) else {
+            return (Vec::new(), Vec::new()); // removed meanwhile
+        };
+        let before: Vec<_> = roster.members.extract_if(.., |m| is_its(m)).collect();
+        // What an operator said of all of them holds for those that come; what one of them says of
+        // itself, or was told alone, does not.
+        let drains = Drains {
+            by_operator: before.iter().all(|m| m.drains.by_operator),
+            by_file: before.iter().all(|m| m.drains.by_file),
+            by_itself: false,
+        };
+        let (first, weight) = (before[0].forced, before[0].weight);
+        let is_retiring = before[0].is_retiring;
+        let forced = first.filter(|_| before.iter().all(|m| m.forced == first));
+        let mut labels = Vec::new();
+        let mut gone: Vec<_> = before.iter().map(|m| Arc::clone(&m.backend)).collect();
+        let mut before = before;
+        let mut after = Vec::with_capacity(addresses.len());
+        for &address in addresses {
+            let old = before
+                .iter()
+                .position(|m| m.backend.address == Some(address));
+            if let Some(idx) = old {
+                let member = before.swap_remove(idx);
+                gone.retain(|backend| backend.id != member.backend.id);
+                after.push(member);
+                continue;
+            }
+            let mut member = self.member(&roster, spec, Some(address), now);
+            member.is_late = arrival == Arrival::Late;
+            (member.drains, member.forced, member.weight) = (drains, forced, weight);
+            member.is_retiring = is_retiring;
+            labels.push(member.backend.label.clone());
+            after.push(member);
+        }
+        roster.members.splice(at..at, after);
+        roster.arrange();
+        (labels, gone)
+    }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 /// Where a backend is, and the path that every target sent to it begins with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendUrl {
     /// A name, an IPv4 address, or an IPv6 address without its brackets.
     host: String,
@@ -67,9 +67,16 @@ impl BackendUrl {
         self.host.parse::<std::net::IpAddr>().is_err()
     }
 
+    /// Where it is, if its host is an address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let ip: std::net::IpAddr = self.host.parse().ok()?;
+        Some(SocketAddr::new(ip, self.port))
+    }
+
     /// Looks the host up. Blocks as long as the system's resolver does; at once for an address.
+    /// Each address comes once, in the resolver's order.
     pub fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        let addresses = once_each((self.host.as_str(), self.port).to_socket_addrs()?);
         if addresses.is_empty() {
             return Err(io::Error::other("the name has no address"));
         }
@@ -79,6 +86,17 @@ impl BackendUrl {
     fn is_ipv6(&self) -> bool {
         self.host.contains(':')
     }
+}
+
+/// A hosts file with two lines for a name makes some resolvers tell the same address twice.
+fn once_each(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique = Vec::new();
+    for address in addresses {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    unique
 }
 
 fn split_authority(authority: &str) -> Option<(&str, u16)> {
@@ -139,6 +157,12 @@ mod tests {
             BackendUrl::parse("http://x/app/").expect("a base").base(),
             "/app"
         );
+    }
+
+    #[test]
+    fn an_address_that_is_told_twice_counts_once() {
+        let [a, b] = [1, 2].map(|n| SocketAddr::from(([10, 0, 0, n], 80)));
+        assert_eq!(once_each([b, a, b, a, a].into_iter()), [b, a]);
     }
 
     #[test]

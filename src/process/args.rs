@@ -1,14 +1,22 @@
 //! From the command line as typed to the options as meant, and how a bad one is answered.
 //!
-//! Runs on the main thread, before any other thread exists. argh parses; what the values mean
-//! together is decided by [`Config`].
+//! Runs on the main thread, before any other thread exists, and there again for each reload. argh
+//! parses; the tables in `setting` know what each option is read into, `file` reads the file, and
+//! what the values mean together is decided by `PoolDraft` and [`Config`].
+
+use std::path::PathBuf;
 
 use argh::{EarlyExit, FromArgs};
 
 use crate::intake::ListenAt;
-use crate::intake::check::Limits;
+use crate::pool::PoolSpec;
 use crate::process::config::{Command, Config};
+use crate::process::draft::PoolDraft;
+use crate::process::faults::{Faults, Given, Place, key_of, one_line};
+use crate::process::file;
 use crate::process::options::Options;
+use crate::process::setting::{POOL_SETTINGS, PROCESS_SETTINGS, bad_option};
+use crate::process::values;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -19,13 +27,13 @@ pub enum Asked {
     Run(Box<Config>),
 }
 
-/// Reads the command line (without the program's name).
+/// Reads the command line (without the program's name), and the file that it names.
 ///
-/// The error is one line that names the option, its value and what would be right; the process
-/// exits with 2 after it.
-pub fn read(words: &[&str]) -> Result<Asked, String> {
-    let args = match Options::from_args(&["threadbare"], words) {
-        Ok(args) => args,
+/// Each error is a line that names the option, or file and line, the value and what would be
+/// right; the process exits with 2 after them. What argh itself finds, it finds one at a time.
+pub fn read(words: &[&str]) -> Result<Asked, Vec<String>> {
+    let options = match Options::from_args(&["threadbare"], words) {
+        Ok(options) => options,
         Err(EarlyExit {
             output,
             status: Ok(()),
@@ -33,85 +41,141 @@ pub fn read(words: &[&str]) -> Result<Asked, String> {
         Err(EarlyExit {
             output,
             status: Err(()),
-        }) => return Err(one_line(&output)),
+        }) => {
+            return Err(vec![format!(
+                "threadbare: {}",
+                bad_usage(&output, "threadbare --help")
+            )]);
+        }
     };
-    if args.version {
+    if options.version {
         return Ok(Asked::Print(format!(
             "threadbare {}\n",
             env!("CARGO_PKG_VERSION")
         )));
     }
-    let config = mean(args);
-    config.validate()?;
+    let config = mean(&options, &|name| std::env::var(name).ok())?;
     Ok(Asked::Run(Box::new(config)))
 }
 
-/// What was typed, with the defaults that depend on the command, and 0 as no limit.
-fn mean(args: Options) -> Config {
-    let command = args.command.unwrap_or(Command::Balance);
-    let default_listen = match command {
-        Command::Balance => "0.0.0.0:8080",
-        Command::Demo => "127.0.0.1:8080",
-        Command::DemoBackend => "127.0.0.1:0",
-    };
-    let listen = if args.listen.is_empty() {
-        vec![ListenAt::Tcp(default_listen.to_owned())]
-    } else {
-        args.listen
-    };
-    let limits = Limits {
-        max_target: args.max_target,
-        max_fields: args.max_fields,
-        max_fields_bytes: args.max_fields_size,
-        max_content: Some(args.max_content).filter(|&n| n > 0),
-    };
-    Config {
-        command,
-        listener: args.listener,
-        listen,
-        accept_proxy: args.accept_proxy,
-        trust: args.trust,
-        backends: args.backend,
-        n_workers: args.workers,
-        queue_capacity: args.queue,
-        queue_timeout: args.queue_timeout,
-        retries: args.retries,
-        max_connections: args.max_connections,
-        max_connections_per_client: Some(args.max_connections_per_client).filter(|&n| n > 0),
-        max_requests: Some(args.max_requests as u64).filter(|&n| n > 0),
-        limits,
-        header_timeout: args.header_timeout,
-        keep_alive_timeout: args.keep_alive_timeout,
-        min_rate: Some(args.min_rate).filter(|&n| n > 0),
-        connect_timeout: args.connect_timeout,
-        response_timeout: args.response_timeout,
-        idle_timeout: args.idle_timeout,
-        tunnel_idle_timeout: Some(args.tunnel_idle_timeout).filter(|d| !d.is_zero()),
-        max_long_haul: args.long_haul,
-        long_haul_after: args.long_haul_after,
-        backend_share_percent: args.backend_share,
-        health_interval: args.health_interval,
-        health_timeout: args.health_timeout,
-        shutdown_timeout: args.shutdown_timeout,
-        log_level: args.log_level,
-        check_only: args.check,
+/// Reads the command line again, with the file as it is now: for a reload.
+pub fn reread(words: &[&str]) -> Result<Config, Vec<String>> {
+    match read(words)? {
+        Asked::Run(config) => Ok(*config),
+        Asked::Print(_) => Err(vec!["threadbare: nothing runs by this command".to_owned()]),
     }
 }
 
-/// argh spreads some errors over several lines; a log collector wants one.
-fn one_line(output: &str) -> String {
-    let words: Vec<&str> = output.split_whitespace().collect();
-    let text = words.join(" ");
+/// What file and command line mean together: default, then file, then flag.
+fn mean(
+    options: &Options,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<String>> {
+    let path = options.config.as_deref();
+    let mut faults = Faults::new(path.unwrap_or_default());
+    let mut given = Given::default();
+    let mut config = Config {
+        command: options.command.unwrap_or(Command::Balance),
+        config_file: path.map(PathBuf::from),
+        check_only: options.check,
+        ..Config::default()
+    };
+    match config.command {
+        Command::Balance => {}
+        Command::Demo => config.listen = vec![ListenAt::Tcp("127.0.0.1:8080".to_owned())],
+        Command::DemoBackend => config.listen = vec![ListenAt::Tcp("127.0.0.1:0".to_owned())],
+    }
+    if let Some(path) = path {
+        refuse_pool_options(options, path, &mut faults);
+        match file::load(path) {
+            _ if config.command != Command::Balance => faults.add(
+                Place::CommandLine,
+                format!("--config {path} does not go with the demo, which brings its own"),
+            ),
+            Ok(bytes) => file::read(&bytes, variable, &mut config, &mut given, &mut faults),
+            Err(reason) => {
+                let text = format!("it can't be read: {reason}");
+                faults.add(Place::CommandLine, bad_option("config", path, &text));
+            }
+        }
+    } else {
+        let pool = pool_of_options(options, config.command, &mut faults);
+        config.routes = vec![file::route_to(&pool)];
+        config.pools = vec![pool];
+    }
+    for setting in &PROCESS_SETTINGS {
+        setting.take_typed(options, &mut config, &mut given, &mut faults);
+    }
+    config.validate(&given, &mut faults);
+    let has_backends = path.is_some() || !options.backend.is_empty();
+    if config.command == Command::Balance && !has_backends && faults.len() == 0 {
+        faults.add(
+            Place::CommandLine,
+            "no backend given: add --backend http://HOST:PORT for each, or --config FILE, or try \
+             threadbare demo",
+        );
+    }
+    match faults.into_lines() {
+        lines if lines.is_empty() => Ok(config),
+        lines => Err(lines),
+    }
+}
+
+/// The one pool of a command line.
+fn pool_of_options(options: &Options, command: Command, faults: &mut Faults) -> PoolSpec {
+    let mut draft = PoolDraft::default();
+    let mut given = Given::default();
+    for setting in &POOL_SETTINGS {
+        setting.take_typed(options, &mut draft, &mut given, faults);
+    }
+    draft.given = given;
+    for text in &options.backend {
+        match values::backend(text) {
+            Ok(spec) => draft.backends.push((spec, Place::CommandLine)),
+            Err(wanted) => {
+                faults.add(Place::CommandLine, bad_option("backend", text, &wanted));
+            }
+        }
+    }
+    if let (Command::Demo | Command::DemoBackend, [first, ..]) = (command, &*options.backend) {
+        faults.add(
+            Place::CommandLine,
+            format!("--backend {first} does not go with the demo, which brings its own"),
+        );
+    }
+    draft.finish("default", faults)
+}
+
+/// With a file, what is about one pool of several has its place there.
+fn refuse_pool_options(options: &Options, path: &str, faults: &mut Faults) {
+    let mut refuse = |option: &str, key: &str| {
+        let text = format!("--{option} does not go with --config; want {key} in {path}");
+        faults.add(Place::CommandLine, text);
+    };
+    if !options.backend.is_empty() {
+        refuse("backend", "backends = [...] of a [pool.NAME]");
+    }
+    for setting in &POOL_SETTINGS {
+        if setting.is_typed(options) {
+            let key = format!("{} of a [pool.NAME]", key_of(setting.name));
+            refuse(setting.name, &key);
+        }
+    }
+}
+
+/// argh spreads some errors over several lines; a log collector wants one. `help` says more.
+pub(super) fn bad_usage(output: &str, help: &str) -> String {
+    let text = one_line(output);
     let text = text
         .trim_end_matches('.')
         .trim_start_matches("Error parsing ");
-    format!("{text}; see threadbare --help")
+    format!("{text}; see {help}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::values::size_text;
+    use crate::process::setting::Told;
 
     fn config(words: &[&str]) -> Config {
         match read(words) {
@@ -143,7 +207,10 @@ mod tests {
             (&[], "--backend", "threadbare demo"),
         ];
         for (words, names, remedy) in cases {
-            let error = read(words).expect_err("bad usage is an error");
+            let errors = read(words).expect_err("bad usage is an error");
+            let [error] = errors.as_slice() else {
+                panic!("{words:?} has one fault: {errors:?}");
+            };
             assert!(error.contains(names), "{error:?} should name {names:?}");
             assert!(error.contains(remedy), "{error:?} should say {remedy:?}");
             assert!(!error.contains('\n'), "{error:?} should be one line");
@@ -156,58 +223,37 @@ mod tests {
             panic!("--help prints")
         };
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let config = config(&["--backend", "http://127.0.0.1:1"]);
-        let off = (
-            config.max_connections_per_client,
-            config.max_requests,
-            config.limits.max_content,
-        );
-        assert_eq!(off, (None, None, None), "their default is no limit");
-        let tell = |option: &str, value: String| {
+        let backend = ["--backend", "http://127.0.0.1:1"];
+        let by_http = config(&[&backend[..], &["--health", "http"]].concat());
+        let config = config(&backend);
+        let mut n_told = 0;
+        let mut tell = |option: &str, told: Told| {
             let at = help
                 .rfind(&format!("--{option} "))
                 .unwrap_or_else(|| panic!("no {option}"));
             let default = help[at..].split("(default ").nth(1).unwrap_or_default();
+            let value = match told {
+                Told::Nothing | Told::Flag(false) => return,
+                Told::List(texts) if texts.is_empty() => return,
+                Told::List(texts) => texts.join(","),
+                Told::Text(text) => text,
+                Told::Number(n) => n.to_string(),
+                Told::Flag(true) => "true".to_owned(),
+            };
             assert!(
                 default.starts_with(&value),
                 "--{option}: {value} is not in {default:.40}"
             );
+            n_told += 1;
         };
-        tell("listen", config.listen[0].to_string());
-        tell("listener", config.listener.to_string());
-        tell("max-connections", config.max_connections.to_string());
-        tell("max-connections-per-client", "0".to_owned());
-        tell("max-requests", "0".to_owned());
-        tell("max-target", size_text(config.limits.max_target as u64));
-        tell("max-fields", config.limits.max_fields.to_string());
-        tell(
-            "max-fields-size",
-            size_text(config.limits.max_fields_bytes as u64),
-        );
-        tell("max-content", "0".to_owned());
-        tell("header-timeout", format!("{:?}", config.header_timeout));
-        tell(
-            "keep-alive-timeout",
-            format!("{:?}", config.keep_alive_timeout),
-        );
-        tell("min-rate", config.min_rate.unwrap_or(0).to_string());
-        tell("tunnel-idle-timeout", "1h".to_owned());
-        tell("long-haul", config.max_long_haul.to_string());
-        tell("long-haul-after", format!("{:?}", config.long_haul_after));
-        tell(
-            "backend-share",
-            format!("{}%", config.backend_share_percent),
-        );
-        tell("workers", config.n_workers.to_string());
-        tell("queue", config.queue_capacity.to_string());
-        tell("queue-timeout", format!("{:?}", config.queue_timeout));
-        tell("retries", config.retries.to_string());
-        tell("connect-timeout", format!("{:?}", config.connect_timeout));
-        tell("response-timeout", format!("{:?}", config.response_timeout));
-        tell("idle-timeout", format!("{:?}", config.idle_timeout));
-        tell("health-interval", format!("{:?}", config.health_interval));
-        tell("health-timeout", format!("{:?}", config.health_timeout));
-        tell("shutdown-timeout", format!("{:?}", config.shutdown_timeout));
-        tell("log-level", config.log_level.to_string().to_lowercase());
+        for setting in &PROCESS_SETTINGS {
+            tell(setting.name, (setting.tell)(&config));
+        }
+        for setting in &POOL_SETTINGS {
+            let told = [&config, &by_http].map(|c| (setting.tell)(&c.pools[0].settings));
+            let first = told.into_iter().find(|told| *told != Told::Nothing);
+            tell(setting.name, first.unwrap_or(Told::Nothing));
+        }
+        assert_eq!(n_told, 47, "the rest are off until they are given");
     }
 }

@@ -1,14 +1,17 @@
 //! The options as meant: one validated value that the rest of the program can rely on.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::exchange::route::RouteSpec;
 use crate::intake::ListenAt;
 use crate::intake::check::Limits;
-use crate::pool::BackendUrl;
-use crate::process::values::size_text;
+use crate::pool::PoolSpec;
+use crate::process::faults::{Faults, Given, Place};
 
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,8 @@ impl fmt::Display for Listener {
     }
 }
 
-/// Everything that can be chosen, validated. Defaults stand in `options.rs`.
-#[derive(Clone, Debug)]
+/// Everything that can be chosen, validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What to run.
     pub command: Command,
@@ -52,16 +55,19 @@ pub struct Config {
     pub accept_proxy: bool,
     /// Whose X-Forwarded fields are kept.
     pub trust: Vec<String>,
-    /// The backends, in the order given. Never empty for [`Command::Balance`].
-    pub backends: Vec<BackendUrl>,
+    /// The file that this was read from.
+    pub config_file: Option<PathBuf>,
+    /// The pools, in the order given; never empty, nor is any of them for [`Command::Balance`]. The
+    /// options alone make one, `default`.
+    pub pools: Vec<PoolSpec>,
+    /// The routes, in the order given; never empty, and each pool has one.
+    pub routes: Vec<RouteSpec>,
     /// Worker threads, 1 to 4096.
     pub n_workers: usize,
     /// Jobs that may wait for a worker; one more is refused with 503.
     pub queue_capacity: usize,
     /// How long a job may wait before it is refused with 503.
     pub queue_timeout: Duration,
-    /// Retries after a failure behind the point where the request may have been sent.
-    pub retries: u32,
     /// Connections at a time.
     pub max_connections: usize,
     /// Connections at a time from one address.
@@ -90,10 +96,17 @@ pub struct Config {
     pub long_haul_after: Duration,
     /// The share of the workers that one of several backends may hold, 1 to 100.
     pub backend_share_percent: usize,
-    /// Time between two rounds of the health thread.
-    pub health_interval: Duration,
-    /// Bound on one dial of the health thread.
-    pub health_timeout: Duration,
+    /// Time between two look-ups of the backends' names.
+    pub resolve_interval: Duration,
+    /// Where the admin API listens: an address or a Unix socket.
+    pub admin: Option<ListenAt>,
+    /// The file of the token that it asks for. Always there unless it listens on the loopback or a
+    /// Unix socket.
+    pub admin_token_file: Option<PathBuf>,
+    /// What keeps drains, weights and health over a restart.
+    pub state_file: Option<PathBuf>,
+    /// The folder in which a file drains the backend of its name.
+    pub drain_dir: Option<PathBuf>,
     /// Bound on the graceful stop.
     pub shutdown_timeout: Duration,
     /// What the log keeps.
@@ -102,103 +115,94 @@ pub struct Config {
     pub check_only: bool,
 }
 
+impl Default for Config {
+    /// What is meant where nothing is said; without pools and routes.
+    fn default() -> Config {
+        Config {
+            command: Command::Balance,
+            listener: Listener::Gate,
+            listen: vec![ListenAt::Tcp("0.0.0.0:8080".to_owned())],
+            accept_proxy: false,
+            trust: Vec::new(),
+            config_file: None,
+            pools: Vec::new(),
+            routes: Vec::new(),
+            n_workers: 64,
+            queue_capacity: 1024,
+            queue_timeout: Duration::from_secs(5),
+            max_connections: 4096,
+            max_connections_per_client: None,
+            max_requests: None,
+            limits: Limits::default(),
+            header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            min_rate: Some(256),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30),
+            tunnel_idle_timeout: Some(Duration::from_secs(3600)),
+            max_long_haul: 256,
+            long_haul_after: Duration::from_secs(2),
+            backend_share_percent: 50,
+            resolve_interval: Duration::from_secs(30),
+            admin: None,
+            admin_token_file: None,
+            state_file: None,
+            drain_dir: None,
+            shutdown_timeout: Duration::from_secs(5),
+            log_level: LevelFilter::Info,
+            check_only: false,
+        }
+    }
+}
+
 impl Config {
-    /// Checks what no single option can know.
-    pub fn validate(&self) -> Result<(), String> {
+    /// Checks what no single option of the process can know.
+    pub fn validate(&self, given: &Given, faults: &mut Faults) {
+        let place = |option: &str| given.place(option).unwrap_or(Place::CommandLine);
         if self.listener == Listener::TinyHttp {
-            self.validate_tiny_http()?;
+            self.validate_tiny_http(given, faults);
         }
-        match self.command {
-            Command::Balance if self.backends.is_empty() => {
-                return Err(
-                    "no backend given: add --backend http://HOST:PORT for each, \
-                            or try threadbare demo"
-                        .to_owned(),
-                );
-            }
-            Command::Demo | Command::DemoBackend if !self.backends.is_empty() => {
-                return Err(format!(
-                    "--backend http://{} does not go with the demo, which brings its own",
-                    self.backends[0]
-                ));
-            }
-            _ => {}
+        let address = match &self.admin {
+            Some(ListenAt::Tcp(text)) => text.parse::<SocketAddr>().ok(),
+            _ => None,
+        };
+        if let (Some(address), None) = (address, &self.admin_token_file)
+            && !address.ip().to_canonical().is_loopback()
+        {
+            let place = place("admin");
+            let (admin, token) = (place.name("admin"), place.name("admin-token-file"));
+            faults.add(
+                place,
+                format!(
+                    "{admin} {address} can be reached from other machines; want {token} too, or \
+                     127.0.0.1 or unix:PATH"
+                ),
+            );
         }
-        for (i, backend) in self.backends.iter().enumerate() {
-            if self.backends[..i].contains(backend) {
-                return Err(format!(
-                    "--backend http://{backend} is given twice; give each one once"
-                ));
-            }
-        }
-        Ok(())
     }
 
-    fn validate_tiny_http(&self) -> Result<(), String> {
-        let needs = |what: &str| {
-            Err(format!(
-                "{what} needs --listener gate: tiny_http listens on one HOST:PORT, and knows no \
-                 PROXY header"
-            ))
+    fn validate_tiny_http(&self, given: &Given, faults: &mut Faults) {
+        let listener = given.place("listener").unwrap_or(Place::CommandLine);
+        let mut needs = |place: Place, what: &str| {
+            faults.add(
+                place,
+                format!(
+                    "{what} needs {}: tiny_http listens on one HOST:PORT, and knows no PROXY \
+                     header",
+                    place.assignment("listener", "gate")
+                ),
+            );
         };
+        if self.accept_proxy {
+            let place = given.place("accept-proxy").unwrap_or(listener);
+            needs(place, &place.name("accept-proxy"));
+        }
+        let place = given.place("listen").unwrap_or(listener);
         match self.listen.as_slice() {
-            _ if self.accept_proxy => needs("--accept-proxy"),
-            [ListenAt::Tcp(_)] => Ok(()),
-            [other] => needs(&format!("--listen {other}")),
-            _ => needs("more than one --listen"),
+            [] | [ListenAt::Tcp(_)] => {}
+            [other] => needs(place, &format!("{} {other}", place.name("listen"))),
+            _ => needs(place, &format!("more than one {}", place.name("listen"))),
         }
-    }
-
-    /// What would run, for `--check`: one `name = value` a line.
-    pub fn describe(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &dyn fmt::Display| {
-            writeln!(text, "{name:<26} = {value}").expect("a String takes any text");
-        };
-        let limit = |n: Option<u64>| n.unwrap_or(0);
-        let time = |duration: Duration| format!("{duration:?}");
-        for at in &self.listen {
-            line("listen", at);
-        }
-        line("listener", &self.listener);
-        line("accept-proxy", &self.accept_proxy);
-        for trusted in &self.trust {
-            line("trust", trusted);
-        }
-        for backend in &self.backends {
-            line("backend", &format!("http://{backend}"));
-        }
-        if self.command == Command::Demo {
-            line("backend", &"three of the demo's own, on free ports");
-        }
-        line("workers", &self.n_workers);
-        line("queue", &self.queue_capacity);
-        line("queue-timeout", &time(self.queue_timeout));
-        line("retries", &self.retries);
-        line("max-connections", &self.max_connections);
-        let per_client = self.max_connections_per_client.unwrap_or(0);
-        line("max-connections-per-client", &per_client);
-        line("max-requests", &limit(self.max_requests));
-        let size = |n: usize| size_text(n as u64);
-        line("max-target", &size(self.limits.max_target));
-        line("max-fields", &self.limits.max_fields);
-        line("max-fields-size", &size(self.limits.max_fields_bytes));
-        line("max-content", &size_text(limit(self.limits.max_content)));
-        line("header-timeout", &time(self.header_timeout));
-        line("keep-alive-timeout", &time(self.keep_alive_timeout));
-        line("min-rate", &limit(self.min_rate));
-        line("connect-timeout", &time(self.connect_timeout));
-        line("response-timeout", &time(self.response_timeout));
-        line("idle-timeout", &time(self.idle_timeout));
-        let tunnel_idle = self.tunnel_idle_timeout.unwrap_or_default();
-        line("tunnel-idle-timeout", &time(tunnel_idle));
-        line("long-haul", &self.max_long_haul);
-        line("long-haul-after", &time(self.long_haul_after));
-        line("backend-share", &format!("{}%", self.backend_share_percent));
-        line("health-interval", &time(self.health_interval));
-        line("health-timeout", &time(self.health_timeout));
-        line("shutdown-timeout", &time(self.shutdown_timeout));
-        line("log-level", &self.log_level.to_string().to_lowercase());
-        text
     }
 }

@@ -11,7 +11,8 @@ use time::macros::format_description;
 const TIME_FORMAT: &[BorrowedFormatItem<'static>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Starts the log. Call once, before the first thread.
+/// Starts the log. Call once, before the first thread. A reload sets another level with
+/// [`log::set_max_level`], so the logger itself has none.
 ///
 /// Only records of this crate are kept: what ureq and `tiny_http` say at debug level would name
 /// fields of the client's request, and what matters of it is said again by us with its cause.
@@ -28,6 +29,7 @@ pub fn start(level: LevelFilter) {
         .build();
     // simplelog writes a record in pieces; LineWriter makes it one write, so that lines of
     // several processes on one terminal do not mix.
-    WriteLogger::init(level, config, LineWriter::new(stderr()))
+    WriteLogger::init(LevelFilter::Trace, config, LineWriter::new(stderr()))
         .expect("the log is started once, by main");
+    log::set_max_level(level);
 }

@@ -2,9 +2,15 @@
 
 pub mod args;
 pub mod config;
+pub mod ctl;
 pub mod demo;
+mod draft;
+mod effective;
+mod faults;
+mod file;
 pub mod limits;
 pub mod logging;
 mod options;
+mod setting;
 pub mod signals;
-mod values;
+pub(crate) mod values;

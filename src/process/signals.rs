@@ -1,11 +1,12 @@
-//! SIGINT and SIGTERM: the first asks for a graceful stop, the second ends the process.
+//! SIGINT and SIGTERM: the first asks for a graceful stop, the second ends the process. SIGHUP asks
+//! for a reload.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
@@ -24,21 +25,26 @@ pub fn install(stopping: &Arc<AtomicBool>) -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, FORCED_EXIT_CODE, Arc::clone(stopping))?;
         flag::register(signal, Arc::clone(stopping))?;
     }
-    Signals::new([SIGINT, SIGTERM])
+    Signals::new([SIGINT, SIGTERM, SIGHUP])
 }
 
-/// The body of the thread `signals`: passes the first signal on, and ends.
+/// The body of the thread `signals`: passes SIGHUPs on, and the first of the others, then ends.
 ///
 /// Ends as well when its [`Handle`] is closed.
 pub fn run(mut signals: Signals, events: &Sender<Event>) {
-    if let Some(signal) = signals.forever().next() {
-        let name = if signal == SIGINT {
-            "SIGINT"
-        } else {
-            "SIGTERM"
+    for signal in signals.forever() {
+        let name = match signal {
+            SIGHUP => {
+                // Full: the main thread has a reload before it already.
+                let _ = events.try_send(Event::Reload(None));
+                continue;
+            }
+            SIGINT => "SIGINT",
+            _ => "SIGTERM",
         };
-        // Full means that the main thread has been told to stop already.
-        let _ = events.try_send(Event::Stop(name));
+        // Waits for a place, which a reload in progress may take; an error: nobody listens.
+        let _ = events.send(Event::Stop(name));
+        return;
     }
 }
 

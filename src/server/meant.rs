@@ -13,9 +13,7 @@ pub fn settings(config: &Config) -> Settings {
         trust.add(member).expect("it was read from the options");
     }
     Settings {
-        retries: config.retries,
         queue_timeout: config.queue_timeout,
-        retry_after: config.health_interval,
         timeouts: Timeouts {
             connect: config.connect_timeout,
             response: config.response_timeout,
@@ -23,6 +21,35 @@ pub fn settings(config: &Config) -> Settings {
         },
         trust: Arc::new(trust),
         tunnel_idle_timeout: config.tunnel_idle_timeout,
+    }
+}
+
+/// What runs after a reload: what the file says now, but for what is bound to what there is since
+/// the start, which `diff` knows as such.
+pub fn running(asked: Config, before: &Config) -> Config {
+    let before = before.clone();
+    Config {
+        listener: before.listener,
+        listen: before.listen,
+        accept_proxy: before.accept_proxy,
+        n_workers: before.n_workers,
+        queue_capacity: before.queue_capacity,
+        queue_timeout: before.queue_timeout,
+        max_connections: before.max_connections,
+        max_connections_per_client: before.max_connections_per_client,
+        max_requests: before.max_requests,
+        limits: before.limits,
+        header_timeout: before.header_timeout,
+        keep_alive_timeout: before.keep_alive_timeout,
+        idle_timeout: before.idle_timeout,
+        min_rate: before.min_rate,
+        max_long_haul: before.max_long_haul,
+        long_haul_after: before.long_haul_after,
+        admin: before.admin,
+        admin_token_file: before.admin_token_file,
+        state_file: before.state_file,
+        drain_dir: before.drain_dir,
+        ..asked
     }
 }
 

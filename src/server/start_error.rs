@@ -12,6 +12,8 @@ pub enum StartError {
     Bind(String, io::Error),
     /// The system refused a thread.
     Thread(io::Error),
+    /// The admin API's token can't be used, for this reason.
+    Token(String),
 }
 
 impl fmt::Display for StartError {
@@ -23,8 +25,16 @@ impl fmt::Display for StartError {
             StartError::Thread(error) => {
                 write!(f, "cannot start a thread: {}", system::plain(error))
             }
+            StartError::Token(reason) => f.write_str(reason),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    /// Where nothing but threads can fail.
+    fn from(error: io::Error) -> StartError {
+        StartError::Thread(error)
+    }
+}

@@ -8,10 +8,14 @@
 mod attack;
 mod backends;
 mod balancer;
+mod change;
 mod content;
 mod curl;
 mod forwarded;
 mod fronts;
+#[allow(dead_code, unused_imports)] // made for tests/it, which uses all of it
+#[path = "../it/harness/mod.rs"]
+mod harness;
 mod load;
 mod peer;
 mod plain;

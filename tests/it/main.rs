@@ -5,11 +5,16 @@
 //! Nothing sleeps: what a test waits for is an event (a request that arrived, a log line, a
 //! connection that ended) with one deadline.
 
+mod admin;
 mod answers;
+mod backups;
 mod bad_answers;
 mod balance;
+mod change;
 mod clients;
+mod config_file;
 mod content;
+mod ctl;
 mod demo;
 mod expectations;
 mod fields;
@@ -18,16 +23,28 @@ mod framing;
 mod gate;
 mod harness;
 mod health;
+mod http_health;
 mod kept;
+mod kept_state;
 mod limits;
 mod long_haul;
 mod malformed;
+mod many_backends;
+mod names;
+mod passive_health;
 mod pipelining;
+mod policies;
 mod queue;
 mod refusals;
+mod reload;
+mod retries;
 mod retry;
+mod returning;
+mod routes;
 mod share;
 mod shutdown;
+mod slow_start;
+mod sticky;
 mod streaming;
 mod truncation;
 mod tunnels;

@@ -132,8 +132,8 @@ fn no_backend_at_all_points_at_the_way_out() {
 
 #[test]
 fn check_tells_what_would_run_and_runs_nothing() {
-    // Goal: exit 0 and the effective options, those given and the defaults. Trick: the port is
-    // taken, which would end a real start.
+    // Goal: exit 0 and the effective options as TOML, those given and the defaults. Trick: the port
+    // is taken, which would end a real start.
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let listen = taken.local_addr().expect("it is bound").to_string();
     let run = run(&[
@@ -153,13 +153,13 @@ fn check_tells_what_would_run_and_runs_nothing() {
     assert_eq!(run.stderr, [""; 0]);
     let out = run.stdout.join("\n");
     for told in [
-        listen.as_str(),
-        "127.0.0.1:8081",
-        "[::1]:8082/base",
-        "7",
-        "1.5s",
-        "1024",
-        "info",
+        &format!("listen = [\"{listen}\"]"),
+        "url = \"http://127.0.0.1:8081\"",
+        "url = \"http://[::1]:8082/base\"",
+        "workers = 7",
+        "queue_timeout = \"1500ms\"",
+        "queue = 1024",
+        "log_level = \"info\"",
     ] {
         assert!(out.contains(told), "{told} is not in {out}");
     }

@@ -1,13 +1,16 @@
 //! The models: small programs of a few threads, which loom runs under every interleaving.
 //!
-//! Built with `--cfg loom` only (`make model`); without it, this is an empty set of tests. `pick`
-//! and `crew` run the pool and the crew themselves; `wave` runs the shutdown's protocol, with a
-//! channel that loom can see. What the tests note about a run goes through std's locks: loom does
-//! not see these, so that watching neither adds interleavings nor hides a missing edge.
+//! Built with `--cfg loom` only (`make model`); without it, this is an empty set of tests. `pick`,
+//! `drain`, `editions` and `crew` run the real pool, editions and crew; `wave` runs the shutdown's
+//! protocol, with a channel that loom can see. What the tests note about a run goes through std's
+//! locks: loom does not see these, so that watching neither adds interleavings nor hides a missing
+//! edge.
 #![cfg(loom)]
 
 mod channel;
 mod crew;
+mod drain;
+mod editions;
 mod pick;
 mod wave;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use loom::thread::{self, JoinHandle};
-use threadbare::pool::{BackendUrl, Pool, State};
+use threadbare::pool::{Backend, BackendUrl, Fault, Found, Pool, State, Wish};
 
 use crate::{NO_PANIC, Outcomes, run_all};
 
@@ -19,6 +19,8 @@ const MAX_PREEMPTIONS: usize = 5;
 #[derive(Clone)]
 struct Scene {
     pool: Arc<Pool>,
+    /// The backends, in the order of their numbers here.
+    backends: Arc<Vec<Arc<Backend>>>,
     now: Instant,
 }
 
@@ -26,8 +28,13 @@ impl Scene {
     fn new(n_backends: usize) -> Scene {
         let url = |i| BackendUrl::parse(&format!("http://b{i}:1")).expect("it is a good URL");
         let now = Instant::now();
-        let pool = Arc::new(Pool::new((0..n_backends).map(url).collect(), now));
-        Scene { pool, now }
+        let pool = Arc::new(Pool::of((0..n_backends).map(url).collect(), now));
+        let backends = Arc::new(pool.backends());
+        Scene {
+            pool,
+            backends,
+            now,
+        }
     }
 
     fn spawn<T: 'static>(&self, body: impl FnOnce(Scene) -> T + 'static) -> JoinHandle<T> {
@@ -36,26 +43,32 @@ impl Scene {
     }
 
     fn pick(&self, tried: &[usize]) -> Option<usize> {
-        self.pool.pick(tried).map(|backend| backend.idx)
+        let tried: Vec<u64> = tried.iter().map(|&idx| self.backends[idx].id).collect();
+        let wish = Wish {
+            tried: &tried,
+            ..Wish::plain(self.now)
+        };
+        let picked = self.pool.pick(&wish).ok()?;
+        let id = picked.claim.backend().id;
+        self.backends.iter().position(|backend| backend.id == id)
     }
 
     /// One bad dial is enough for a backend that no good one has reached before.
     fn dial_down(&self, idx: usize) {
-        let found = Err("refused".to_owned());
-        self.pool
-            .dialed(&self.pool.members()[idx], &found, self.now);
+        let found = Found::Bad("refused".to_owned());
+        self.pool.probed(self.backends[idx].id, &found, self.now);
     }
 
     fn dial_up(&self, idx: usize) {
         for _ in 0..RISE {
             self.pool
-                .dialed(&self.pool.members()[idx], &Ok(()), self.now);
+                .probed(self.backends[idx].id, &Found::Good, self.now);
         }
     }
 
     fn fail_exchange(&self, idx: usize) {
-        let backend = &self.pool.members()[idx];
-        self.pool.exchange_failed(backend, "reset", self.now);
+        self.pool
+            .exchange_failed(&self.backends[idx], Fault::Answering, "reset", self.now);
     }
 
     /// One more failed exchange may now take this one down.
@@ -67,7 +80,7 @@ impl Scene {
 
     /// Picks for each backend, with so many picks.
     fn shares(&self, n_picks: usize) -> Vec<usize> {
-        let mut shares = vec![0; self.pool.members().len()];
+        let mut shares = vec![0; self.backends.len()];
         for _ in 0..n_picks {
             shares[self.pick(&[]).expect("somebody is up")] += 1;
         }
@@ -146,7 +159,7 @@ fn a_pick_during_changes_finds_the_pool_as_it_was_at_some_moment() {
                 }
             })
         };
-        for _ in 0..2 {
+        for _ in 0..4 {
             let first = ended.load(Ordering::Relaxed);
             let pick = scene.pick(&[]);
             let last = begun.load(Ordering::Relaxed);
@@ -205,8 +218,10 @@ fn a_request_tries_each_backend_once_while_they_come_and_go() {
     run_all(MAX_PREEMPTIONS, move || {
         let scene = Scene::new(3);
         let changer = scene.spawn(|scene| {
-            scene.dial_down(1);
-            scene.dial_up(1);
+            for _ in 0..2 {
+                scene.dial_down(1);
+                scene.dial_up(1);
+            }
         });
         let mut tried = Vec::new();
         while let Some(idx) = scene.pick(&tried) {

@@ -19,22 +19,57 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tiny_http", &["src/intake/tiny", "src/process/demo"]),
     ("ureq", &["src/exchange/"]),
     ("ureq_proto", &["src/intake/gate/content"]),
-    ("argh", &["src/process/args.rs", "src/process/options.rs"]),
+    (
+        "argh",
+        &[
+            "src/process/args.rs",
+            "src/process/ctl/",
+            "src/process/options.rs",
+        ],
+    ),
+    (
+        "serde_json",
+        &["src/admin/", "src/pool/saved", "src/process/ctl/"],
+    ),
     ("ppp", &["src/intake/gate/proxy.rs"]),
+    (
+        "siphasher",
+        &["src/pool/balance/mod.rs", "src/pool/sticky.rs"],
+    ),
     ("listenfd", &["src/intake/gate/listen.rs"]),
     ("signal_hook", &["src/process/signals.rs"]),
     ("simplelog", &["src/process/logging.rs"]),
+    ("toml", &["src/process/file"]),
 ];
 
 /// The only files of src/ that may start a thread (or, for the demo, a process).
-const SPAWNING_FILES: &[&str] = &["src/server.rs", "src/process/demo"];
+const SPAWNING_FILES: &[&str] = &["src/server.rs", "src/server/admin.rs", "src/process/demo"];
 
 /// Unit tests that have a file of their own.
 const TEST_FILES: &[&str] = &[
+    "src/exchange/route/find/tests.rs",
     "src/exchange/worker/tests.rs",
     "src/intake/gate/lot/tests.rs",
     "src/intake/gate/readiness/tests.rs",
-    "src/pool/tests.rs",
+    "src/admin/tests",
+    "src/pool/balance/hash/tests.rs",
+    "src/pool/balance/load/tests.rs",
+    "src/pool/balance/tests.rs",
+    "src/pool/balance/turn/tests.rs",
+    "src/pool/health/properties.rs",
+    "src/pool/health/scene.rs",
+    "src/pool/health/tests.rs",
+    "src/pool/probe/answer/tests.rs",
+    "src/pool/probe/tests",
+    "src/pool/resolve/tests.rs",
+    "src/pool/saved/tests.rs",
+    "src/pool/tests",
+    "src/process/ctl/tests",
+    "src/pool/update/tests",
+    "src/process/effective/tests",
+    "src/process/file/tests",
+    "src/server/diff/tests.rs",
+    "src/server/run/tests.rs",
 ];
 
 /// Spelt in halves: these are forbidden in text too, and this file is read like the others.

@@ -2,10 +2,12 @@
 //!
 //! Used by the post's own thread only; the foreman meets it in its slot.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::exchange::crew::Crew;
-use crate::pool::Hold;
+use crate::intake::ClientRequest;
+use crate::pool::{Backend, Hold};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// The lowest bit of a slot: its thread is long-haul. The others are the start of its exchange.
@@ -23,7 +25,26 @@ pub(super) struct Slot {
     /// Protects the hold on the backend, with the start of the exchange that it belongs to. Held
     /// to put or take it; it is dropped outside.
     pub(super) hold: Mutex<Option<(u64, Hold)>>,
+    /// Protects what the thread is about, for people who ask; held to write or copy it. Written at
+    /// each pick, and never cleared: it tells which exchange it is of.
+    pub(super) doing: parking_lot::Mutex<Doing>,
 }
+
+/// What one thread is about.
+#[derive(Debug, Default)]
+pub(super) struct Doing {
+    /// The start of the exchange that it is of, as in [`Slot::state`].
+    pub start_ms: u64,
+    /// With whom.
+    pub backend_id: u64,
+    /// For whom; none on a Unix socket.
+    pub client: Option<IpAddr>,
+    /// Method and target, as far as they fit.
+    pub line: Vec<u8>,
+}
+
+/// Bytes of a target that are kept for people.
+const MAX_LINE: usize = 200;
 
 impl Slot {
     /// The hold, or only that of the exchange that began then.
@@ -115,6 +136,21 @@ impl Post<'_> {
             }
         };
         drop(unwanted);
+    }
+
+    /// Tells whom the exchange is with from now on.
+    pub fn tell(&self, backend: &Backend, request: &ClientRequest) {
+        let slot = self.slot();
+        let start_ms = slot.state.load(Ordering::Relaxed) >> 1;
+        let target = &request.target[..request.target.len().min(MAX_LINE)];
+        let mut doing = slot.doing.lock();
+        doing.start_ms = start_ms;
+        doing.backend_id = backend.id;
+        doing.client = request.address;
+        doing.line.clear();
+        doing.line.extend_from_slice(request.method.as_bytes());
+        doing.line.push(b' ');
+        doing.line.extend_from_slice(target);
     }
 
     /// Lets the backend go: its part of the exchange is over.

@@ -58,7 +58,7 @@ fn job(on_read: bool, on_write: bool, seen: &Sender<String>) -> Job {
 #[test]
 fn a_panic_costs_its_request_and_never_the_worker() {
     let refused = BackendUrl::parse("http://127.0.0.1:1").expect("a good URL");
-    let pool = Pool::new(vec![refused], Instant::now());
+    let pool = Pool::of(vec![refused], Instant::now());
     let shared = Shared::example(pool);
     let (jobs, received) = unbounded();
     let (seen, answers) = unbounded();
@@ -69,9 +69,10 @@ fn a_panic_costs_its_request_and_never_the_worker() {
     drop((jobs, seen));
     let worker = std::thread::spawn(move || {
         shared.serve_all(received);
-        let backend = Arc::clone(&shared.pool.members()[0]);
+        let backend = Arc::clone(&shared.pools.all()[0].backends()[0]);
         let n_left = shared.crew.take_leaving().len();
-        (shared.counters.n_in_flight(), backend.n_held(), n_left)
+        let n_held = backend.n_held() + backend.n_in_flight();
+        (shared.counters.n_in_flight(), n_held, n_left)
     });
     let answers: Vec<String> = answers.iter().collect();
     let wanted = [
@@ -111,7 +112,7 @@ impl Client for Unread {
 #[test]
 fn a_connection_is_kept_if_what_is_unread_can_be_skipped() {
     let refused = BackendUrl::parse("http://127.0.0.1:1").expect("a good URL");
-    let shared = Shared::example(Pool::new(vec![refused], Instant::now()));
+    let shared = Shared::example(Pool::of(vec![refused], Instant::now()));
     let (jobs, received) = unbounded();
     let (seen, endings) = unbounded();
     for (can_skip, expects_continue) in [(true, false), (false, false), (true, true)] {

@@ -74,6 +74,22 @@ impl Backend {
         })
     }
 
+    /// The same, and puts its content on a tape that several share when a request has come: so it
+    /// is known who has how many, whichever it is.
+    pub fn holding_on(content: &'static str, gate: &Gate, arrivals: &Tape<&'static str>) -> Self {
+        let (gate, arrivals) = (gate.clone(), arrivals.clone());
+        Self::start(move |mut conn| {
+            loop {
+                let is_slow = conn.request()?.head.word(1) == "/slow";
+                arrivals.push(content);
+                if is_slow {
+                    gate.pass()?;
+                }
+                conn.send(ok(content))?;
+            }
+        })
+    }
+
     /// Answers every request with the bytes that `reply` makes of it.
     pub fn replying(reply: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start(move |conn| conn.serve(&reply))

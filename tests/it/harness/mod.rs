@@ -1,7 +1,12 @@
 //! What every test stands on: the real binary, scripted backends, raw clients, and one deadline.
 
+mod admin;
 mod backend;
 mod client;
+mod file;
+mod folder;
+mod hold;
+mod load;
 mod message;
 mod pattern;
 mod ports;
@@ -11,13 +16,19 @@ mod wire;
 
 use std::time::Duration;
 
+pub use admin::{Admin, ask, backend_path, request};
 pub use backend::{Backend, Conn, ok};
 pub use client::{Answer, Client};
+pub use file::ConfigFile;
+pub use folder::Folder;
+#[allow(unused_imports)] // the trait is for tests/interop, which has other mortals
+pub use hold::{Mortal, hold};
+pub use load::Counting;
 pub use message::{Framing, Head, Seen, text};
 pub use pattern::Pattern;
 pub use ports::HangingPort;
-pub use tape::Gate;
-pub use threadbare::{Threadbare, command, level, run};
+pub use tape::{Gate, Tape};
+pub use threadbare::{Run, Threadbare, command, level, run, run_command};
 pub use wire::Cut;
 
 /// How long anything is awaited before a test fails: far above what a busy machine needs, so that

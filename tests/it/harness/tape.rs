@@ -125,6 +125,12 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// Whether nobody has opened it yet.
+    pub fn is_closed(&self) -> bool {
+        let open = self.0.0.lock();
+        !*open.expect("no thread panics while it holds a gate")
+    }
+
     /// Passes once the gate is open. [`Cut::Silent`] when nobody opens it before the deadline.
     pub fn pass(&self) -> Result<(), Cut> {
         let open = self

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Answer;
+use super::backend::Backend;
 use super::client::Client;
 use super::tape::Tape;
 
@@ -48,7 +49,13 @@ pub struct Run {
 /// Runs the binary to its own end.
 #[track_caller]
 pub fn run(args: &[&str]) -> Run {
-    let threadbare = Threadbare::spawn(command(args));
+    run_command(command(args))
+}
+
+/// Runs whatever the command says to its own end.
+#[track_caller]
+pub fn run_command(command: Command) -> Run {
+    let threadbare = Threadbare::spawn(command);
     let code = threadbare.exit_code();
     let (stdout, stderr) = (threadbare.out.items(), threadbare.log.items());
     Run {
@@ -75,6 +82,18 @@ impl Threadbare {
         let urls: Vec<String> = backends
             .iter()
             .map(|addr| format!("http://{addr}"))
+            .collect();
+        let mut args: Vec<&str> = urls.iter().flat_map(|url| ["--backend", url]).collect();
+        args.extend(options);
+        Self::start(&args)
+    }
+
+    /// Before these backends, each with options of its own, as in `,weight=2`.
+    #[track_caller]
+    pub fn before_each(backends: &[(&Backend, &str)], options: &[&str]) -> Self {
+        let urls: Vec<String> = backends
+            .iter()
+            .map(|(backend, of_it)| format!("{}{of_it}", backend.url()))
             .collect();
         let mut args: Vec<&str> = urls.iter().flat_map(|url| ["--backend", url]).collect();
         args.extend(options);

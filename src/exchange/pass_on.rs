@@ -1,0 +1,119 @@
+//! A backend's answer on its way to the client, and what follows if that breaks off.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::debug;
+
+use crate::exchange::answer::{Plan, write_backend_head};
+use crate::exchange::attempts::Answered;
+use crate::exchange::content::Content;
+use crate::exchange::forward::Failed;
+use crate::exchange::relay::{Broken, PIECE, flush, relay};
+use crate::exchange::retry::Failure;
+use crate::exchange::watched::Watched;
+use crate::exchange::{Exchanger, Forwarding};
+use crate::intake::{ClientRequest, Ending};
+use crate::pool::Backend;
+
+impl Exchanger<'_> {
+    /// Sends the backend's answer to the client.
+    pub(super) fn pass_on(
+        &mut self,
+        to: &Forwarding,
+        answered: Answered,
+        request: &ClientRequest,
+        content: &Content,
+        client: &mut Watched,
+    ) -> Ending {
+        let Answered {
+            claim,
+            mut response,
+            cookie,
+            is_failure,
+        } = answered;
+        let backend = Arc::clone(claim.backend());
+        let may_keep = self.may_keep(request, content, client);
+        self.out.clear();
+        let changes = to.response_changes(cookie.as_deref());
+        let head = &response.head;
+        let plan = match write_backend_head(&mut self.out, head, request, may_keep, &changes) {
+            Ok(plan) => plan,
+            Err(reason) => {
+                let failed = Failed {
+                    failure: Failure::BadHead,
+                    cause: reason.to_owned(),
+                };
+                self.note_failed(to, &backend, &failed);
+                return self.answer_ourselves(502, failed.explain(), request, may_keep, client);
+            }
+        };
+        if claim.is_trial() && !is_failure {
+            // What follows may take long, and others wait for what this one says.
+            to.pool.exchange_succeeded(&backend, Instant::now());
+        }
+        self.forwarder.recycle(std::mem::take(&mut response.head));
+        let is_here = response.n_buffered > 0;
+        let Plan {
+            framing,
+            keep_alive,
+            ..
+        } = plan;
+        let relayed = relay(
+            &mut self.out,
+            &mut response.content,
+            framing,
+            is_here,
+            client,
+        );
+        let sent = relayed.and_then(|()| {
+            // Before the client sees the end: its next request may be judged by what this one was.
+            if !is_failure {
+                to.pool.exchange_succeeded(&backend, Instant::now());
+            }
+            self.post.release();
+            drop(claim);
+            flush(&mut self.out, client)
+        });
+        self.out.clear();
+        self.out.shrink_to(2 * PIECE);
+        match sent {
+            Ok(()) if keep_alive => Ending::Keep,
+            Ok(()) => Ending::Close,
+            Err(broken) => self.broke_off(to, &backend, broken, request, client),
+        }
+    }
+
+    /// The answer's head was good, and something failed behind it.
+    fn broke_off(
+        &mut self,
+        to: &Forwarding,
+        backend: &Backend,
+        broken: Broken,
+        request: &ClientRequest,
+        client: &mut Watched,
+    ) -> Ending {
+        let error = match broken {
+            Broken::Client(error) => {
+                debug!("the client went away: {error}");
+                return Ending::Cut;
+            }
+            Broken::Backend(_) if self.forwarder.client_is_gone() => {
+                debug!("the client went away while its backend was silent");
+                return Ending::Cut;
+            }
+            Broken::Backend(error) => error,
+        };
+        let cause = format!("content: {}", crate::system::plain(&error));
+        let failed = Failed {
+            failure: Failure::Broken,
+            cause,
+        };
+        self.note_failed(to, backend, &failed);
+        if !client.has_begun {
+            return self.answer_ourselves(502, failed.explain(), request, false, client);
+        }
+        self.counters.note_cut();
+        Ending::Cut
+    }
+}

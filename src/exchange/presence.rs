@@ -1,0 +1,51 @@
+//! Whether a client is still there, while something else is waited for.
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::intake::Peer;
+
+/// The client closed. One that has only said all it had to say looks the same, and is treated the
+/// same, as by nginx and Go. Not for a hidden socket: a library may have closed its reading side.
+#[cfg(target_os = "linux")]
+pub const CLOSED: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+pub const CLOSED: PollFlags = PollFlags::empty();
+
+/// Whether the client has gone away, as far as a look at its socket tells. A hidden socket is not
+/// searched for.
+pub fn is_gone(peer: Option<&Peer>) -> bool {
+    let Some(Peer::Here(socket)) = peer else {
+        return false;
+    };
+    let mut fds = [PollFd::new(socket, CLOSED)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // An error says nothing about the client.
+    rustix::event::poll(&mut fds, Some(&at_once)).is_ok() && !fds[0].revents().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_client_that_closes_is_gone_and_one_that_is_silent_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).expect("someone listens");
+        let (socket, _) = listener.accept().expect("it has connected");
+        let peer = Peer::Here(Arc::new(socket.into()));
+        assert!(!is_gone(Some(&peer)));
+        assert!(!is_gone(None), "nobody knows");
+        client.shutdown(Shutdown::Both).expect("it is connected");
+        drop(client);
+        let is_seen = || cfg!(not(target_os = "linux")) || is_gone(Some(&peer));
+        // On the loopback at once, or nearly.
+        assert!((0..1_000_000).any(|_| is_seen()));
+    }
+}

@@ -1,0 +1,64 @@
+//! The two listeners behind one shape: what to run on their thread, and how to wake it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::intake::gate::{self, Gate};
+use crate::intake::tiny::TinyListener;
+use crate::intake::{Ended, Queue};
+
+/// Ends the wait of a listener's thread, so that it looks at its flags.
+pub enum Waker {
+    /// That of a gate.
+    Gate(gate::Waker),
+    /// That of the other listener.
+    TinyHttp(Arc<TinyListener>),
+}
+
+impl Waker {
+    /// Makes the thread look.
+    pub fn wake(&self) {
+        match self {
+            Waker::Gate(waker) => waker.wake(),
+            Waker::TinyHttp(listener) => listener.wake(),
+        }
+    }
+}
+
+/// A listener that is bound, and the body of its thread.
+pub struct Listening {
+    /// Ends its waits.
+    pub waker: Waker,
+    /// Where it listens, with the ports that the system chose.
+    pub addresses: Vec<String>,
+    /// What its thread is called where there is only one of the kind.
+    pub name: &'static str,
+    /// What its thread runs.
+    pub run: Box<Body>,
+}
+
+/// Fills the queue until the first flag is set, and ends when the second is.
+type Body = dyn FnOnce(Queue, &AtomicBool, &AtomicBool) -> Ended + Send;
+
+impl From<Gate> for Listening {
+    fn from(gate: Gate) -> Listening {
+        Listening {
+            waker: Waker::Gate(gate.waker()),
+            addresses: gate.addresses(),
+            name: "waiter",
+            run: Box::new(|queue, stopping, finished| gate.run(queue, stopping, finished)),
+        }
+    }
+}
+
+impl From<TinyListener> for Listening {
+    fn from(listener: TinyListener) -> Listening {
+        let listener = Arc::new(listener);
+        Listening {
+            waker: Waker::TinyHttp(Arc::clone(&listener)),
+            addresses: vec![listener.address().to_string()],
+            name: "listener",
+            run: Box::new(move |queue, stopping, finished| listener.run(queue, stopping, finished)),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A pick: whose turn it is for one attempt, and the claim on it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::pool::balance;
+use crate::pool::line::InLine;
+use crate::pool::roster::{Place, Roster, Tier};
+use crate::pool::settings::Policy;
+use crate::pool::{Backend, Claim, Hold, Pool};
+use crate::sync::Ordering;
+
+/// How often a client that waits in line is looked after. In a model, where time stands still, not
+/// at all.
+const LOOK_INTERVAL: Duration = Duration::from_millis(if cfg!(loom) { 86_400_000 } else { 100 });
+
+/// What a pick depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Who was tried for this request already ([`Backend::id`]).
+    pub tried: &'a [u64],
+    /// The hash of what the pool's policy hashes; none: the request has no such thing.
+    pub key: Option<u64>,
+    /// Whom the client's cookie names.
+    pub token: Option<u64>,
+    /// Whether a worker of the pool asks, whom a backend's share concerns.
+    pub is_worker: bool,
+    /// The time, as of the beginning of the exchange at the earliest.
+    pub now: Instant,
+}
+
+impl Wish<'_> {
+    /// Of a thread that is no worker, for a request that is like any other.
+    pub fn plain(now: Instant) -> Wish<'static> {
+        Wish {
+            tried: &[],
+            key: None,
+            token: None,
+            is_worker: false,
+            now,
+        }
+    }
+}
+
+/// Who was picked.
+#[derive(Debug)]
+pub struct Picked {
+    /// The exchange with it.
+    pub claim: Claim,
+    /// The worker's part in its share, if a worker asked.
+    pub hold: Option<Hold>,
+    /// What the client's cookie shall say from now on, if it does not yet.
+    pub new_token: Option<u64>,
+}
+
+/// Why nobody was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPick {
+    /// All that are up were tried, or none is up.
+    NobodyLeft,
+    /// Some are left, and each has its share of the workers already.
+    AllBusy,
+    /// Some are left, and each has as many exchanges as it may.
+    AllFull,
+}
+
+impl Pool {
+    /// The next backend, by the pool's policy, of those that may be picked and were not tried.
+    pub fn pick(&self, wish: &Wish) -> Result<Picked, NoPick> {
+        let roster = self.roster.read();
+        let picked = self.pick_from(&roster, &roster.ready, wish);
+        match picked {
+            Err(NoPick::NobodyLeft) if !roster.backups.seats.is_empty() => {
+                self.pick_from(&roster, &roster.backups, wish)
+            }
+            picked => picked,
+        }
+    }
+
+    /// The same; if all are full, waits in line until one has room, the deadline, or until the
+    /// client `is_gone`, which is asked now and then. `wish` is asked for each look: a worker that
+    /// waits for long may not be one of the pool any more.
+    pub fn pick_or_wait<'w>(
+        &self,
+        wish: impl Fn() -> Wish<'w>,
+        deadline: Instant,
+        is_gone: impl Fn() -> bool,
+    ) -> Result<Picked, NoPick> {
+        if !self.traffic.has_line() {
+            let picked = self.pick(&wish());
+            if !matches!(picked, Err(NoPick::AllFull)) {
+                return picked;
+            }
+        }
+        let mut line = InLine::join(&self.traffic);
+        loop {
+            let next_look = Instant::now() + LOOK_INTERVAL;
+            if line.await_call(deadline.min(next_look)) {
+                for backend in self.backends() {
+                    backend.load.mark();
+                }
+                let picked = self.pick(&wish());
+                if !matches!(picked, Err(NoPick::AllFull)) {
+                    return picked;
+                }
+                line.pass_on();
+            }
+            if Instant::now() >= deadline || is_gone() {
+                return Err(NoPick::AllFull);
+            }
+        }
+    }
+
+    fn pick_from(&self, roster: &Roster, tier: &Tier, wish: &Wish) -> Result<Picked, NoPick> {
+        let was_tried = |place: &Place| wish.tried.contains(&place.backend.id);
+        if tier.places.iter().all(was_tried) {
+            // Nor is a turn spent: with every second one, one of two backups would get all.
+            return Err(NoPick::NobodyLeft);
+        }
+        let look = Look {
+            tier,
+            wish,
+            // Who is alone may hold everybody.
+            share: match tier.places.len() {
+                _ if !wish.is_worker => usize::MAX,
+                1 => usize::MAX,
+                _ => self.max_held.load(Ordering::Relaxed),
+            },
+        };
+        let is_sticky = roster.sticky.is_some();
+        if let (true, Some(token)) = (is_sticky, wish.token) {
+            let named = tier.places.iter().find(|place| place.token == token);
+            if let Some(Ok(picked)) = named.map(|place| look.take(place)) {
+                return Ok(picked);
+            }
+        }
+        // Once more without regard to slow start and bounds on load: a backend that warms up, or
+        // has much to do already, is better than none.
+        let bound = wish
+            .key
+            .and_then(|_| roster.settings.policy.max_load_percent());
+        let found = match self.find(roster, &look, tier.is_warming, bound) {
+            Err(_) if tier.is_warming || bound.is_some() => self.find(roster, &look, false, None),
+            found => found,
+        };
+        let (idx, mut picked) = found?;
+        picked.new_token = Some(tier.places[idx].token).filter(|_| is_sticky);
+        Ok(picked)
+    }
+
+    /// Whom the policy chooses. It asks about those whom it would choose, in order, and the first
+    /// that can be claimed is the one.
+    fn find(
+        &self,
+        roster: &Roster,
+        look: &Look,
+        minds_warmth: bool,
+        max_load_percent: Option<u32>,
+    ) -> Result<(usize, Picked), NoPick> {
+        let Look { tier, wish, .. } = look;
+        // Noted when somebody is refused: a moment later there may be room, and who then takes it
+        // for a lack of something else does not wait for it.
+        let mut found = Err(NoPick::NobodyLeft);
+        let total = max_load_percent.map_or(0, |_| self.traffic.n_active());
+        let _ = self.choose(&roster.settings.policy, tier, wish, &mut |idx: usize| {
+            let place = &tier.places[idx];
+            let is_within_bound = |percent| {
+                let (load, weight) = (place.backend.n_in_flight(), tier.seats[idx].weight);
+                balance::is_within_bound(load, weight, total, tier.total_weight, percent)
+            };
+            if !max_load_percent.is_none_or(is_within_bound) {
+                return false;
+            }
+            if minds_warmth && !place.is_warm_enough(wish.now) {
+                return false;
+            }
+            match look.take(place) {
+                Ok(picked) => found = Ok((idx, picked)),
+                Err(NoPick::AllFull) => found = Err(NoPick::AllFull),
+                Err(NoPick::AllBusy) if matches!(found, Err(NoPick::NobodyLeft)) => {
+                    found = Err(NoPick::AllBusy);
+                }
+                Err(_) => {}
+            }
+            found.is_ok()
+        });
+        found
+    }
+
+    fn choose(
+        &self,
+        policy: &Policy,
+        tier: &Tier,
+        wish: &Wish,
+        is_open: &mut dyn FnMut(usize) -> bool,
+    ) -> Option<usize> {
+        let seats = &tier.seats;
+        let turn = if wish.tried.is_empty() {
+            &self.next
+        } else {
+            &self.next_again
+        };
+        // Relaxed: see the fields.
+        let next = || turn.fetch_add(1, Ordering::Relaxed);
+        let load = |idx: usize| tier.load(idx, wish.now);
+        match (policy, wish.key) {
+            (Policy::LeastConnections, _) => {
+                balance::least_connections(seats, next(), load, is_open)
+            }
+            (Policy::RandomTwoChoices, _) => {
+                let random = || balance::scatter(next() as u64);
+                balance::random_two_choices(seats, tier.max_weight, random, load, is_open)
+            }
+            (Policy::Hash { .. }, Some(key)) => balance::rendezvous(seats, key, is_open),
+            _ if tier.max_weight > 1 => {
+                balance::weighted_round_robin(seats, tier.max_weight, turn, is_open)
+            }
+            _ => {
+                let detour = || self.detours.fetch_add(1, Ordering::Relaxed);
+                balance::round_robin(seats.len(), next(), detour, is_open)
+            }
+        }
+    }
+}
+
+/// One pick's look at those among whom it chooses.
+struct Look<'a> {
+    tier: &'a Tier,
+    wish: &'a Wish<'a>,
+    /// Workers that one of them may hold.
+    share: usize,
+}
+
+impl Look<'_> {
+    /// Claims it; or says what it lacks.
+    fn take(&self, place: &Place) -> Result<Picked, NoPick> {
+        let backend = &place.backend;
+        if self.wish.tried.contains(&backend.id) {
+            return Err(NoPick::NobodyLeft);
+        }
+        let hold = if self.wish.is_worker {
+            Some(Hold::take(backend, self.share).ok_or(NoPick::AllBusy)?)
+        } else {
+            None
+        };
+        let claim = Claim::take(backend, place.limit, place.is_trial)?;
+        Ok(Picked {
+            claim,
+            hold,
+            new_token: None,
+        })
+    }
+}
+
+impl Pool {
+    /// All backends, up or not.
+    pub fn backends(&self) -> Vec<Arc<Backend>> {
+        let roster = self.roster.read();
+        roster
+            .members
+            .iter()
+            .map(|member| Arc::clone(&member.backend))
+            .collect()
+    }
+}

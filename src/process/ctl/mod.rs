@@ -1,0 +1,41 @@
+//! `threadbare ctl`: asks a running balancer over its admin API, or changes it, from the shell.
+//!
+//! A process of its own with one thread: what is typed becomes requests, one after the other, and
+//! what is answered lines for people. Exit codes: 0; 1 if the balancer refused something or could
+//! not be reached; 2 for a command line that makes no sense.
+
+mod client;
+mod order;
+mod perform;
+mod table;
+
+use std::io;
+
+pub use self::order::{Asked, Order, read};
+pub use self::perform::perform;
+
+/// Exit code if the balancer refused, or could not be reached.
+const FAILED: u8 = 1;
+/// Exit code for a command line that can't be run.
+const USAGE: u8 = 2;
+/// Where the admin API is, unless told.
+const ADMIN_VARIABLE: &str = "THREADBARE_ADMIN";
+
+/// Does what the words behind `ctl` ask for. Returns the exit code.
+pub fn run(words: &[&str]) -> u8 {
+    let admin = std::env::var(ADMIN_VARIABLE).ok();
+    match read(words, admin.as_deref()) {
+        Ok(Asked::Print(text)) => {
+            let printed = io::Write::write_all(&mut io::stdout(), text.as_bytes());
+            if printed.is_ok() { 0 } else { FAILED }
+        }
+        Ok(Asked::Perform(order)) => perform(&order, &mut io::stdout(), &mut io::stderr()),
+        Err(reason) => {
+            eprintln!("threadbare ctl: {reason}");
+            USAGE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Garbage, slow clients and full houses: none of it hurts what is served, nor the API.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use crate::harness::{Admin, Backend, Client, DEADLINE, Folder, Gate, Threadbare, request};
+
+const GARBAGE: &[&[u8]] = &[
+    b"\r\n\r\n",
+    b"hello\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET /status HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    b"POST /reload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET /\0status HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /status HTTP/1.1\r\n",
+];
+
+/// The API on the loopback, which `tiny_http` serves, and on all addresses, which the gate does.
+/// With what its clients have to show there.
+fn both(backend: &Backend, folder: &Folder, options: &[&str]) -> [(Admin, Vec<&'static str>); 2] {
+    let token = folder.write("token", "t");
+    let gated = ["--admin", "0.0.0.0:0", "--admin-token-file", &token];
+    let mut gated = Admin::of(Threadbare::before(
+        &[backend.addr],
+        &[options, &gated].concat(),
+    ));
+    gated.at.set_ip([127, 0, 0, 1].into());
+    let plain = Admin::before(&[backend.addr], options);
+    [
+        (plain, Vec::new()),
+        (gated, vec!["Authorization: Bearer t"]),
+    ]
+}
+
+#[test]
+fn garbage_and_clients_that_say_nothing_stop_nobody() {
+    // Goal: after each kind of garbage, and with a dozen half requests held open, both the API and
+    // the service answer; no panic is logged.
+    let backend = Backend::answering("a");
+    let folder = Folder::new();
+    for (admin, fields) in both(&backend, &folder, &[]) {
+        let mut open = Vec::new();
+        for garbage in GARBAGE {
+            let mut client = Client::connect(admin.at);
+            client.send(garbage);
+            open.push(client);
+            let mut client = Client::connect(admin.at);
+            client.send(&garbage[..garbage.len() / 2]);
+            client.reset();
+        }
+        for _ in 0..12 {
+            let mut client = Client::connect(admin.at);
+            client.send("GET /status HTT");
+            open.push(client);
+        }
+        assert_eq!(admin.ask_with("GET", "/status", &fields, "").status, 200);
+        assert_eq!(admin.threadbare.get("/").status, 200);
+        assert!(admin.threadbare.lines("panic").is_empty());
+        drop(open);
+        admin.threadbare.stop();
+    }
+}
+
+#[test]
+fn slow_contents_hold_no_stop() {
+    // Goal: clients that promise content and do not send it hold at most the API's own threads,
+    // and not the stop: a process that has nothing to serve ends at once, and cleanly. Trick: more
+    // of them than there are threads.
+    let backend = Backend::answering("a");
+    let folder = Folder::new();
+    for (admin, fields) in both(&backend, &folder, &["--shutdown-timeout", "1h"]) {
+        let mut slow = Vec::new();
+        for _ in 0..6 {
+            let mut client = Client::connect(admin.at);
+            let json = ["Content-Type: application/json"];
+            let text = request(
+                admin.at,
+                "POST",
+                "/reload",
+                &[&fields[..], &json].concat(),
+                &" ".repeat(9000),
+            );
+            client.send(&text[..text.len() - 8000]);
+            slow.push(client);
+        }
+        assert_eq!(admin.threadbare.get("/").status, 200);
+        let start = Instant::now();
+        admin.threadbare.stop();
+        let took = admin.threadbare.ended_after(start);
+        assert!(took < DEADLINE / 4, "{took:?}");
+        assert!(
+            admin.threadbare.lines("reload").is_empty(),
+            "nothing of it was done"
+        );
+    }
+}
+
+#[test]
+fn it_answers_while_all_workers_are_busy_and_the_queue_is_full() {
+    // Goal: it has threads and a listener of its own; and what it does then frees a worker: the
+    // backend is forced down, and the queue goes on to the other. Trick: one worker, held; one in
+    // the queue, as the turned-away third proves.
+    let gate = Gate::closed();
+    let backend = Backend::holding("a", &gate);
+    let options = [
+        "--workers",
+        "1",
+        "--long-haul",
+        "0",
+        "--queue",
+        "1",
+        "--queue-timeout",
+        "1h",
+    ];
+    let admin = Admin::before(&[backend.addr], &options);
+    let (sender, answers) = channel();
+    let ask = |target: &'static str| {
+        let (mut client, sender) = (admin.threadbare.client(), sender.clone());
+        thread::spawn(move || {
+            let _ = sender.send(client.get(target).status); // the test may be over
+        })
+    };
+    ask("/slow");
+    backend.await_requests(1);
+    ask("/");
+    ask("/");
+    assert_eq!(
+        answers.recv_timeout(DEADLINE),
+        Ok(503),
+        "one finds no place"
+    );
+    for _ in 0..20 {
+        let status = admin.see("/status");
+        assert_eq!(status["pools"][0]["in_flight"], 1, "{status}");
+    }
+    gate.open();
+    assert_eq!(answers.recv_timeout(DEADLINE), Ok(200));
+    assert_eq!(answers.recv_timeout(DEADLINE), Ok(200));
+    admin.threadbare.stop();
+}
+
+#[test]
+fn many_at_once_are_all_answered() {
+    // Goal: sixteen clients change and look as fast as they can, and every answer is whole and
+    // right. Trick: an invariant at the end: what was enabled last is enabled.
+    let backends: Vec<Backend> = (0..4).map(|_| Backend::answering("a")).collect();
+    let addrs: Vec<_> = backends.iter().map(|backend| backend.addr).collect();
+    let admin = Admin::before(&addrs, &[]);
+    thread::scope(|scope| {
+        for n in 0..16 {
+            let (admin, backend) = (&admin, &backends[n % 4]);
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    admin.change(backend.addr, "drain", "");
+                    admin.see("/pools");
+                    admin.change(backend.addr, "enable", "");
+                }
+            });
+        }
+    });
+    for backend in &backends {
+        assert_eq!(admin.backend(backend.addr)["mode"], "enabled");
+    }
+    for _ in 0..8 {
+        assert_eq!(admin.threadbare.get("/").status, 200);
+    }
+    admin.threadbare.stop();
+}
+
+#[test]
+fn a_second_signal_ends_while_the_api_waits() {
+    // Goal: who asks twice means it, whatever a drain waits for.
+    let gate = Gate::closed();
+    let backend = Backend::holding("a", &gate);
+    let admin = Admin::before(&[backend.addr], &["--shutdown-timeout", "1h"]);
+    let mut held = admin.threadbare.client();
+    held.send("GET /slow HTTP/1.1\r\nHost: front.test\r\n\r\n");
+    backend.await_requests(1);
+    let path = format!("/pools/default/backends/{}/drain", backend.addr);
+    let _drain = admin.ask_later("POST", &path, r#"{"timeout":"1h"}"#);
+    admin.threadbare.await_line("is drained by an operator");
+    admin.threadbare.signal(Signal::TERM);
+    admin.threadbare.await_line("stopping: SIGTERM");
+    admin.threadbare.signal(Signal::TERM);
+    assert_eq!(admin.threadbare.exit_code(), Some(1));
+}
