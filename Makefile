@@ -9,8 +9,8 @@ DESTDIR =
 TARGET  = $${CARGO_TARGET_DIR:-target}
 BINARY  = $(TARGET)/release/threadbare
 
-.PHONY: help build run demo check test test-tiny model interop bench load micro readiness many size \
-	install clean
+.PHONY: help build run demo check test test-tiny model interop bench load pinned bench-programs micro \
+	readiness many size footprint instructions install clean
 
 help:
 	@echo 'make build    the release binary'
@@ -20,8 +20,13 @@ help:
 	@echo 'make check    format, lints, documentation, tests and models: what a commit must pass'
 	@echo 'make model    the models of the threads, every interleaving of them (loom)'
 	@echo 'make interop  tests with real peers: nginx, HAProxy, Go, Python, Chromium, curl, wrk'
-	@echo 'make bench    load and micro benches; see bench/README.md, also for make readiness'
-	@echo 'make many     memory, reload and CPU with a thousand backends; see bench/README.md'
+	@echo 'make bench    all that follows, the speed beside the peers that are installed'
+	@echo 'make load     requests/s, CPU, latency, memory beside peers; see bench/README.md'
+	@echo 'make pinned   the same for small requests, with the proxy on one core'
+	@echo 'make many     memory, reload and CPU with a thousand backends'
+	@echo 'make micro    the parts alone: picks, fields, heads'
+	@echo 'make footprint  binary, memory, time to the first answer'
+	@echo 'make instructions  counts of one request, by valgrind, against the recorded ones'
 	@echo 'make size     size of the release binary and its resident memory when idle'
 	@echo 'make install  into $$(DESTDIR)$$(PREFIX)/bin, $(DESTDIR)$(PREFIX)/bin as it stands'
 	@echo 'make clean    removes what was built'
@@ -62,10 +67,28 @@ model:
 interop:
 	$(CARGO) test --release --test interop -- --nocapture --test-threads=1
 
-bench: load micro
+bench: load pinned many footprint instructions micro
 
-load: build
+# The client, the backend and the bare proxy of the benches.
+bench-programs:
+	$(CARGO) build --release --examples
+
+load: build bench-programs
 	bench/load.sh
+
+pinned: build bench-programs
+	PINNED=1 LOADS="$${LOADS-small-1 small-16 small-64 small-256 small-1000}" bench/load.sh
+
+footprint: build bench-programs
+	bench/footprint.sh
+
+# Another profile, because a stripped binary has no names to look the instructions up by. Without
+# valgrind nothing is built: the script says so and ends.
+instructions:
+	if command -v valgrind >/dev/null; then \
+		$(CARGO) build --release --examples && $(CARGO) build --profile symbols; \
+	fi
+	bench/instructions.sh
 
 micro:
 	$(CARGO) bench --bench micro --bench balance

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What idle clients cost: threads and resident memory of the balancer, by number of connections.
 
-Usage: bench/idle.py [BINARY]. Starts the binary before a demo backend of its own, opens more and
+Usage: bench/idle.py [BINARY [CONNECTIONS...]]. Starts the binary before a demo backend of its own, opens more and
 more connections, asks once on each, and reads /proc when all of them are idle. Needs Linux, and
 descriptors for the connections here and twice as many there (`ulimit -n`).
 """
@@ -54,7 +54,7 @@ def is_open(client):
         return True
 
 
-def main(binary):
+def main(binary, counts):
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     backend, (host, port) = start(binary, "demo-backend", "--listen", "127.0.0.1:0")
@@ -65,7 +65,7 @@ def main(binary):
         for _ in range(500):
             open_one(address).close()
         clients, base = [], None
-        for count in COUNTS:
+        for count in counts:
             if count * 2 > limit:
                 sys.exit(f"{count} connections need {count * 2} descriptors, there are {limit}")
             clients += [open_one(address) for _ in range(count - len(clients))]
@@ -86,4 +86,4 @@ def main(binary):
         backend.kill()
 
 
-main(sys.argv[1] if len(sys.argv) > 1 else BINARY)
+main(sys.argv[1] if len(sys.argv) > 1 else BINARY, [int(n) for n in sys.argv[2:]] or COUNTS)

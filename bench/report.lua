@@ -1,5 +1,14 @@
--- wrk's report in one line of plain numbers, for load.sh: requests, microseconds of the load,
--- 50th and 99th percentile of the latency in microseconds, failed requests.
+-- The load as load.sh wants it, and wrk's report in one line of plain numbers: requests,
+-- microseconds of the load, 50th and 99th percentile of the latency in microseconds, failed ones.
+
+-- With a number behind `--`, each request uploads so many bytes.
+function init(arguments)
+    if arguments[1] then
+        wrk.method = "POST"
+        wrk.body = string.rep("v", tonumber(arguments[1]))
+    end
+end
+
 function done(summary, latency, requests)
     local errors = summary.errors
     local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout

@@ -1,54 +1,28 @@
-# Reads load.sh's measurements (round, name, requests/s, p50, p99, CPU, memory, errors, others)
-# and prints the median of each over the rounds. A ratio is taken within a round, peer over threadbare, and
-# its median comes last: a noisy minute then hits both sides of the fraction.
-function median(list, n,    values, i, j, value) {
-    split(list, values, " ")
-    for (i = 2; i <= n; i++) {
-        value = values[i] + 0
-        for (j = i - 1; j >= 1 && values[j] + 0 > value; j--)
-            values[j + 1] = values[j]
-        values[j + 1] = value
-    }
-    return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
-}
-
-{
-    if (!($2 in rounds))
-        names[++n_names] = $2
-    rounds[$2]++
-    for (i = 3; i <= 9; i++)
-        measured[$2, i] = measured[$2, i] " " $i
-    errors[$2] += $8
-    if ($2 == "threadbare") {
-        base_rate[$1] = $3
-        base_cpu[$1] = $6
-    }
-    rate[$2, $1] = $3
-    cpu[$2, $1] = $6
-    last_round = $1
-}
-
-function ratio(values, base, name,    round, list, n) {
-    for (round = 1; round <= last_round; round++) {
-        if (base[round] > 0 && (name, round) in values) {
-            list = list " " values[name, round] / base[round]
-            n++
-        }
-    }
-    return n ? sprintf("%.2f", median(list, n)) : "-"
-}
-
-END {
+# After median.awk: a table for each load, with the medians over the rounds.
+function print_load(load,    i, name) {
+    printf "\n### %s\n\n", load
     printf "| proxy | requests/s | ratio | CPU µs/request | ratio "
     print "| p50 ms | p99 ms | peak MiB | errors | others |"
     print "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for (i = 1; i <= n_names; i++) {
         name = names[i]
-        n = rounds[name]
+        if (!((load, name) in was_measured))
+            continue
         printf "| %s | %.0f | %s | %.1f | %s | %.3f | %.3f | %.1f | %d | %.0f %% |\n", name,
-            median(measured[name, 3], n), ratio(rate, base_rate, name),
-            median(measured[name, 6], n), ratio(cpu, base_cpu, name),
-            median(measured[name, 4], n), median(measured[name, 5], n),
-            median(measured[name, 7], n), errors[name], median(measured[name, 9], n)
+            column(load, name, 4), shown(ratio(load, name, "threadbare", 4), "%.2f"),
+            column(load, name, 7), shown(ratio(load, name, "threadbare", 7), "%.2f"),
+            column(load, name, 5), column(load, name, 6), column(load, name, 8),
+            sum_of_errors(load, name), column(load, name, 10)
     }
+}
+
+function sum_of_errors(load, name,    round, sum) {
+    for (round = 1; round <= last_round; round++)
+        sum += measured[load, name, 9, round]
+    return sum
+}
+
+END {
+    for (l = 1; l <= n_loads; l++)
+        print_load(loads[l])
 }
