@@ -75,9 +75,9 @@ is_worse=
 for workload in $WORKLOADS; do
     recorded=$(sed -n "s/^$key $workload //p" "$RECORDED" 2>/dev/null)
     least=
-    tries=$TRIES
-    while [ "$tries" -gt 0 ]; do
-        tries=$((tries - 1))
+    counts_left=$TRIES
+    while [ "$counts_left" -gt 0 ]; do
+        counts_left=$((counts_left - 1))
         count_request "$(workers_of "$workload")"
         if [ -z "$least" ] || [ "$counted" -lt "$least" ]; then
             least=$counted

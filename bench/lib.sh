@@ -34,9 +34,9 @@ stop() {
         kill "$pid" 2>/dev/null || true
     done
     for pid in "$@"; do
-        tries=100
-        while is_running "$pid" && [ "$tries" -gt 0 ]; do
-            tries=$((tries - 1))
+        waits_left=100
+        while is_running "$pid" && [ "$waits_left" -gt 0 ]; do
+            waits_left=$((waits_left - 1))
             sleep 0.05
         done
         if is_running "$pid"; then
@@ -88,11 +88,11 @@ choose_ports() {
 
 # Waits until what runs as $1 answers at $2; $3 is the name of its log.
 await_ready() {
-    tries=100
+    waits_left=100
     until "$ASK" once "$2" 2>/dev/null; do
-        tries=$((tries - 1))
+        waits_left=$((waits_left - 1))
         kill -0 "$1" 2>/dev/null || fail "$3 ended: $(cat "$tmp/$3.log")"
-        [ "$tries" -gt 0 ] || fail "$3 does not answer at $2: $(cat "$tmp/$3.log")"
+        [ "$waits_left" -gt 0 ] || fail "$3 does not answer at $2: $(cat "$tmp/$3.log")"
         sleep 0.1
     done
 }
