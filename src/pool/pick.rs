@@ -204,6 +204,10 @@ impl Pool {
         let next = || turn.fetch_add(1, Ordering::Relaxed);
         let load = |idx: usize| tier.load(idx, wish.now);
         match (policy, wish.key) {
+            // Asks each, and so is not to ask each for its share of a slow start too.
+            (Policy::LeastConnections, _) if !tier.is_warming => {
+                balance::least_connections(seats, next(), |idx| tier.loads[idx].n(), is_open)
+            }
             (Policy::LeastConnections, _) => {
                 balance::least_connections(seats, next(), load, is_open)
             }

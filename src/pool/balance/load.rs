@@ -1,14 +1,15 @@
 //! Policies that go by load: the least loaded of all, and of two drawn by lot.
 
 use std::cmp::Ordering;
+use std::iter::successors;
 
 use super::{GOLDEN, N_QUICK, Seat, rendezvous, scaled, scaled_place, scatter};
 
 /// Lots that are drawn for a place before all weights are added up for an exact one.
 const N_LOTS: usize = 8;
 
-/// Places that tie and are remembered; if more do, all are looked at again.
-const N_TIES: usize = 32;
+/// Places of whom it is remembered that they tie; if there are more, all are looked at again.
+const N_REMEMBERED: usize = 1_024;
 
 /// Fewest exchanges for its weight: the place that would have the least with one more, (load + 1)
 /// by weight.
@@ -57,6 +58,12 @@ struct Cost {
 }
 
 impl Cost {
+    /// More than any other.
+    const MOST: Cost = Cost {
+        load: 1 << 40,
+        weight: 0,
+    };
+
     fn of(seat: &Seat, load: usize) -> Cost {
         Cost {
             // The bound is no real load. It leaves room for the products.
@@ -80,89 +87,134 @@ impl Cost {
 struct Ties {
     least: Cost,
     n: usize,
-    total_weight: u64,
-    are_equal: bool,
+    /// Which places these are, a bit each, of the first that there are.
+    places: [u64; N_REMEMBERED / 64],
 }
 
 impl Ties {
-    fn new() -> Ties {
-        Ties {
-            // More than any other.
-            least: Cost { load: 1, weight: 0 },
-            n: 0,
-            total_weight: 0,
-            are_equal: true,
-        }
-    }
-
-    fn add(&mut self, cost: Cost, is_less: bool) {
-        if is_less {
-            *self = Ties {
-                least: cost,
-                ..Ties::new()
-            };
-        }
-        self.n += 1;
-        self.total_weight += cost.weight;
-        self.are_equal &= cost.weight == self.least.weight;
-    }
-
-    /// Whose turn it is, of those who tie.
-    fn choose(&self, start: usize, ties: impl Iterator<Item = (usize, u64)>) -> Option<usize> {
-        if self.are_equal {
-            return ties.map(|(place, _)| place).nth(start % self.n);
-        }
-        let (mut lot, _) = scaled((start as u64).wrapping_mul(GOLDEN), self.total_weight);
-        for (place, weight) in ties {
-            if lot < weight {
-                return Some(place);
+    /// Looks at all; `beside` gives two costs the same measure. The bits of 64 places at a time are
+    /// put together before they are stored: stored by itself, each would wait for the one before.
+    fn of(
+        seats: &[Seat],
+        load: &impl Fn(usize) -> usize,
+        is_closed: impl Fn(usize) -> bool,
+        beside: impl Fn(Cost, Cost) -> (u64, u64),
+    ) -> Ties {
+        let mut places = [0; N_REMEMBERED / 64];
+        let mut least = Cost::MOST;
+        let mut n = 0;
+        for (idx, chunk) in seats.chunks(64).enumerate() {
+            let mut word = 0_u64;
+            for (bit, seat) in chunk.iter().enumerate() {
+                let place = idx * 64 + bit;
+                let cost = Cost::of(seat, load(place));
+                let (mine, others) = beside(cost, least);
+                // Most pass by here.
+                if mine > others || is_closed(place) {
+                    continue;
+                }
+                if mine < others {
+                    places = [0; N_REMEMBERED / 64];
+                    least = cost;
+                    (n, word) = (0, 0);
+                }
+                word |= 1 << bit;
             }
-            lot -= weight;
+            n += word.count_ones() as usize;
+            if let Some(places) = places.get_mut(idx) {
+                *places = word;
+            }
+        }
+        Ties { least, n, places }
+    }
+
+    /// The remembered ones, in order.
+    fn remembered(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().enumerate().flat_map(|(idx, &word)| {
+            let bits = successors(Some(word), |bits| Some(bits & bits.wrapping_sub(1)));
+            bits.take_while(|&bits| bits != 0)
+                .map(move |bits| idx * 64 + bits.trailing_zeros() as usize)
+        })
+    }
+
+    /// The remembered one that has so many before it.
+    fn nth_remembered(&self, mut n_before: usize) -> Option<usize> {
+        for (idx, &word) in self.places.iter().enumerate() {
+            let n_here = word.count_ones() as usize;
+            if n_before < n_here {
+                let bits = (0..n_before).fold(word, |bits, _| bits & (bits - 1));
+                return Some(idx * 64 + bits.trailing_zeros() as usize);
+            }
+            n_before -= n_here;
         }
         None
     }
 }
 
-/// First counts who ties, then finds the one whose turn it is, so that a tie of some goes round
+/// First finds who ties, then the one of them whose turn it is, so that a tie of some goes round
 /// exactly these. A walk from `start` to the first of them would give a double share to each whose
-/// neighbour is not in the tie. Only a tie of many but not all needs a second look at the loads.
+/// neighbour is not in the tie. Only where there are very many places, those that tie are looked
+/// for again.
 fn least_loaded(
     seats: &[Seat],
     start: usize,
     load: &impl Fn(usize) -> usize,
     is_closed: impl Fn(usize) -> bool,
 ) -> Option<usize> {
-    let mut ties = Ties::new();
-    let mut places = [0; N_TIES];
-    for (place, seat) in seats.iter().enumerate() {
-        let cost = Cost::of(seat, load(place));
-        let (mine, least) = cost.beside(ties.least);
-        // Most pass by here.
-        if mine > least || is_closed(place) {
-            continue;
-        }
-        ties.add(cost, mine < least);
-        if let Some(slot) = places.get_mut(ties.n - 1) {
-            *slot = place;
-        }
+    let first = seats.first()?;
+    let is_even = seats.iter().all(|seat| seat.weight == first.weight);
+    let ties = if is_even {
+        Ties::of(seats, load, &is_closed, |cost, other| {
+            (cost.load, other.load)
+        })
+    } else {
+        Ties::of(seats, load, &is_closed, Cost::beside)
+    };
+    if ties.n == 0 {
+        return None;
     }
-    if ties.n <= 1 {
-        return Some(places[0]).filter(|_| ties.n == 1);
-    }
-    if ties.n == seats.len() && ties.are_equal {
+    if is_even && ties.n == seats.len() {
         return Some(start % ties.n);
     }
-    if let Some(places) = places.get(..ties.n) {
-        let few = places.iter().map(|&place| (place, seats[place].weight()));
-        return ties.choose(start, few);
+    if is_even && seats.len() <= N_REMEMBERED {
+        return ties.nth_remembered(start % ties.n);
     }
-    let all = seats.iter().enumerate().filter_map(|(place, seat)| {
-        let cost = Cost::of(seat, load(place));
-        let is_tie = cost.compare(ties.least).is_le() && !is_closed(place);
-        is_tie.then_some((place, cost.weight))
-    });
+    let weighed = |place: usize| (place, seats[place].weight());
+    if seats.len() <= N_REMEMBERED {
+        return choose_by_weight(start, || ties.remembered().map(weighed));
+    }
+    let is_tie = |&place: &usize| {
+        let cost = Cost::of(&seats[place], load(place));
+        cost.compare(ties.least).is_le() && !is_closed(place)
+    };
     // None if loads have grown meanwhile.
-    ties.choose(start, all).or(Some(places[0]))
+    choose_by_weight(start, || (0..seats.len()).filter(is_tie).map(weighed))
+        .or_else(|| ties.remembered().next())
+}
+
+/// Whose turn it is, of those who tie: exactly if they weigh the same, else in proportion.
+fn choose_by_weight<T: Iterator<Item = (usize, u64)>>(
+    start: usize,
+    ties: impl Fn() -> T,
+) -> Option<usize> {
+    let (_, weight_of_first) = ties().next()?;
+    let (mut n, mut total, mut are_equal) = (0, 0, true);
+    for (_, weight) in ties() {
+        n += 1;
+        total += weight;
+        are_equal &= weight == weight_of_first;
+    }
+    if are_equal {
+        return ties().nth(start % n).map(|(place, _)| place);
+    }
+    let (mut lot, _) = scaled((start as u64).wrapping_mul(GOLDEN), total);
+    for (place, weight) in ties() {
+        if lot < weight {
+            return Some(place);
+        }
+        lot -= weight;
+    }
+    None
 }
 
 /// Power of two choices: of two different places, drawn by lot in proportion to their weights, the
