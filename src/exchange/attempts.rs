@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::exchange::content::{ClientFailure, Content};
-use crate::exchange::forward::{BackendResponse, Errand, Failed};
+use crate::exchange::failed::Failed;
+use crate::exchange::forward::{BackendResponse, Errand};
 use crate::exchange::retry::{Asked, Failure, Step, next_step};
 use crate::exchange::turn::{GiveUp, Turn};
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding, nobody_up, sticky};
 use crate::intake::ClientRequest;
 use crate::pool::{Claim, Picked, Retrying};
+use crate::watch::Fate;
 
 /// A backend's answer, and the exchange with it.
 pub struct Answered {
@@ -63,7 +65,7 @@ impl Exchanger<'_> {
     ) -> Result<Answered, GiveUp> {
         let mut course = Course {
             to,
-            turn: Turn::new(to, request, deadline),
+            turn: Turn::new(to, request, deadline, self.new_notes()),
             target: to.target(&request.target),
             upgrade,
             is_trusted: self.settings.trust.covers(request.address),
@@ -72,6 +74,7 @@ impl Exchanger<'_> {
             has_made_room: false,
             give_up: GiveUp::Answer(503, nobody_up(&to.pool)),
         };
+        self.story.fate = Fate::NobodyUp;
         let mut next = Next::Pick;
         loop {
             let on_new_connection = matches!(next, Next::Again(_));
@@ -114,7 +117,9 @@ impl Exchanger<'_> {
             is_trusted: course.is_trusted,
             upgrade: course.upgrade,
         };
-        let failed = match self.forwarder.attempt(&errand, request, content, client) {
+        let attempted = self.forwarder.attempt(&errand, request, content, client);
+        self.tell_tried();
+        let failed = match attempted {
             Ok(response) => return Ok(self.judge(course, picked, response, content)),
             Err(failed) => failed,
         };

@@ -154,6 +154,10 @@ pub fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Res
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use crate::watch::Sheet;
+
     use super::*;
 
     fn append(buffers: &mut WireBuffers, bytes: &[u8]) {
@@ -161,9 +165,13 @@ mod tests {
         buffers.input_appended(bytes.len());
     }
 
+    fn new_desk() -> Desk {
+        Desk::new(Arc::new(Sheet::new(Instant::now())))
+    }
+
     #[test]
     fn the_last_head_consumed_is_the_answers() {
-        let desk = Arc::new(Desk::new());
+        let desk = Arc::new(new_desk());
         let mut buffers = WireBuffers::new(Arc::clone(&desk));
         desk.with(|attempt| attempt.phase = Phase::Waiting);
         let heads: [&[u8]; 2] = [b"HTTP/1.1 103 Hint\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"];
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn input_grows_for_a_long_head_and_shrinks_again() {
-        let mut buffers = WireBuffers::new(Arc::new(Desk::new()));
+        let mut buffers = WireBuffers::new(Arc::new(new_desk()));
         let piece = vec![b'x'; INPUT_SIZE];
         append(&mut buffers, &piece);
         append(&mut buffers, &piece);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -71,7 +72,11 @@ impl Connector for WireConnector {
             (Some(stream), _) | (None, Source::Early(stream)) => stream,
             (None, _) => self.open(&backend)?,
         };
+        let connected = (!is_reused && !is_early).then(Instant::now);
         let buffers = self.desk.with(|attempt| {
+            if connected.is_some() {
+                attempt.marks.connected = connected;
+            }
             // An early answer comes on the connection that the attempt already has.
             attempt.is_reused = is_reused || (is_early && attempt.is_reused);
             attempt.buffers.take()

@@ -8,6 +8,7 @@ use crate::exchange::route::redirect_location;
 use crate::exchange::watched::Watched;
 use crate::intake::own::{OwnAnswer, write_own};
 use crate::intake::{Client, ClientRequest, Ending};
+use crate::watch::Fate;
 
 impl Exchanger<'_> {
     /// Tells a client how it failed, if it can still be told.
@@ -17,6 +18,12 @@ impl Exchanger<'_> {
         request: &ClientRequest,
         client: &mut Watched,
     ) -> Ending {
+        self.story.fate = match failure {
+            ClientFailure::Stalled => Fate::ClientStalled,
+            ClientFailure::Malformed => Fate::ClientBadContent,
+            ClientFailure::TooLarge => Fate::ClientContentTooLong,
+            ClientFailure::Gone => Fate::ClientGone,
+        };
         let (status, reason) = match failure {
             ClientFailure::Stalled => (408, "the content stalled"),
             ClientFailure::Malformed => (400, "the content is malformed"),
@@ -56,6 +63,7 @@ impl Exchanger<'_> {
     ) -> Ending {
         let Some(location) = redirect_location(request, port) else {
             let reason = "without a Host there is nowhere to go".to_owned();
+            self.story.fate = Fate::BadRequest;
             return self.answer_ourselves(400, reason, request, keep_alive, client);
         };
         let own = OwnAnswer::redirect(location);
@@ -71,6 +79,7 @@ impl Exchanger<'_> {
         client: &mut Watched,
     ) -> Ending {
         self.out.clear();
+        self.story.status = own.status;
         write_own(&mut self.out, own, request, keep_alive);
         match client.write(&self.out) {
             Ok(()) if keep_alive => Ending::Keep,

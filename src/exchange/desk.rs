@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -9,6 +10,7 @@ use crate::exchange::buffers::WireBuffers;
 use crate::exchange::interim::is_switch;
 use crate::intake::Peer;
 use crate::pool::Backend;
+use crate::watch::{Doing, Sheet};
 
 /// How far an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub struct Attempt {
     pub is_reused: bool,
     /// Out: some byte of an answer was received.
     pub has_received: bool,
+    /// Out: when a new connection was there, when all was sent, when an answer began.
+    pub marks: Marks,
     /// Out: the answer's head, as received.
     pub response_head: Vec<u8>,
     /// Out: bytes of the answer that are here already, behind the head.
@@ -97,6 +101,17 @@ pub struct Attempt {
     pub switched: Option<Switched>,
     /// Buffers of the worker, lent to the connection that is in use.
     pub buffers: Option<WireBuffers>,
+}
+
+/// When an attempt came how far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks {
+    /// A new connection was there.
+    pub connected: Option<Instant>,
+    /// The request had been sent.
+    pub sent: Option<Instant>,
+    /// The first byte of an answer came.
+    pub first_byte: Option<Instant>,
 }
 
 impl Attempt {
@@ -115,11 +130,15 @@ impl Attempt {
 /// Protects the attempt, because ureq wants its transports to be `Sync`. Never contended: the
 /// worker and the transport run on the same thread, one after the other; held for a few fields.
 #[derive(Debug)]
-pub struct Desk(Mutex<Attempt>);
+pub struct Desk {
+    attempt: Mutex<Attempt>,
+    /// Of the worker's thread: what it does now.
+    pub sheet: Arc<Sheet>,
+}
 
 impl Desk {
-    pub fn new() -> Desk {
-        Desk(Mutex::new(Attempt {
+    pub fn new(sheet: Arc<Sheet>) -> Desk {
+        let attempt = Attempt {
             backend: None,
             source: Source::Any,
             head: Vec::new(),
@@ -134,16 +153,38 @@ impl Desk {
             phase: Phase::Connecting,
             is_reused: false,
             has_received: false,
+            marks: Marks::default(),
             response_head: Vec::new(),
             n_buffered: 0,
             early: None,
             switched: None,
             buffers: None,
-        }))
+        };
+        Desk {
+            attempt: Mutex::new(attempt),
+            sheet,
+        }
+    }
+
+    /// Notes that from now on an answer is waited for; false: it has begun already.
+    pub fn note_sent(&self, now: Instant) -> bool {
+        self.with(|attempt| {
+            if attempt.marks.sent.is_none() {
+                attempt.marks.sent = Some(now);
+                self.sheet.lane.set(Doing::Waiting, now);
+            }
+            attempt.marks.first_byte.is_none()
+        })
+    }
+
+    /// Notes that an answer begins.
+    pub fn note_first_byte(&self) {
+        let now = Some(Instant::now());
+        self.with(|attempt| attempt.marks.first_byte = now);
     }
 
     /// Reads or changes the attempt.
     pub fn with<T>(&self, look: impl FnOnce(&mut Attempt) -> T) -> T {
-        look(&mut self.0.lock())
+        look(&mut self.attempt.lock())
     }
 }

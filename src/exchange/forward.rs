@@ -9,14 +9,16 @@ use ureq::{Agent, Body, BodyReader, SendBody};
 use crate::exchange::buffers::MAX_RESPONSE_HEAD;
 use crate::exchange::connect::{NoResolver, WireConnector};
 use crate::exchange::content::Content;
-use crate::exchange::desk::{Desk, Opening, Phase, Source, Switched};
+use crate::exchange::desk::{Desk, Marks, Opening, Phase, Source, Switched};
 use crate::exchange::edits::Edits;
+use crate::exchange::failed::Failed;
 use crate::exchange::fields::{self, Added, Length};
 use crate::exchange::retry::Failure;
 use crate::exchange::upload::Upload;
 use crate::intake::{Client, ClientRequest};
 use crate::pool::Backend;
 use crate::system;
+use crate::watch::Sheet;
 
 /// Bounds on the steps of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,43 +68,10 @@ pub struct BackendResponse {
     pub n_buffered: usize,
 }
 
-/// An attempt that brought no answer.
-#[derive(Debug)]
-pub struct Failed {
-    /// For the retry rule.
-    pub failure: Failure,
-    /// For the log: phase and reason.
-    pub cause: String,
-}
-
-impl Failed {
-    /// What a client gets if nothing better comes.
-    pub fn status(&self) -> u16 {
-        match self.failure {
-            Failure::Connect | Failure::NoMeans => 503,
-            Failure::Timeout => 504,
-            Failure::Stale | Failure::Broken | Failure::BadHead | Failure::Status(_) => 502,
-        }
-    }
-
-    /// What a client is told: the kind of failure, and no address of a backend.
-    pub fn explain(&self) -> String {
-        match self.failure {
-            Failure::Connect => "no backend could be reached",
-            Failure::NoMeans => "out of descriptors or ports",
-            Failure::Stale | Failure::Broken => "the backend broke off",
-            Failure::Timeout => "the backend did not answer in time",
-            Failure::BadHead => "the backend's answer could not be understood",
-            Failure::Status(_) => "the backend could not serve it",
-        }
-        .to_owned()
-    }
-}
-
 impl Forwarder {
     /// One for each worker, so that none waits for another's.
-    pub fn new(timeouts: Timeouts) -> Forwarder {
-        let desk = Arc::new(Desk::new());
+    pub fn new(timeouts: Timeouts, sheet: Arc<Sheet>) -> Forwarder {
+        let desk = Arc::new(Desk::new(sheet));
         let connector = WireConnector {
             desk: Arc::clone(&desk),
             timeouts,
@@ -217,6 +186,7 @@ impl Forwarder {
             attempt.phase = Phase::Connecting;
             attempt.is_reused = false;
             attempt.has_received = false;
+            attempt.marks = Marks::default();
             attempt.n_buffered = 0;
             attempt.ahead.clear();
             attempt.early = None;
@@ -256,6 +226,11 @@ impl Forwarder {
             content,
             n_buffered: attempt.n_buffered,
         })
+    }
+
+    /// How far the attempt came, when, and whether its connection had served another before.
+    pub fn marks(&self) -> (Marks, bool) {
+        self.desk.with(|attempt| (attempt.marks, attempt.is_reused))
     }
 
     /// Whether the attempt, or the answer's content, failed because the client went away.

@@ -14,6 +14,7 @@ mod decline;
 mod desk;
 mod edition;
 pub mod edits;
+mod failed;
 pub mod fields;
 mod flow;
 mod foreman;
@@ -27,6 +28,7 @@ mod relay;
 pub mod retry;
 pub mod route;
 pub mod sticky;
+mod tell;
 mod transport;
 mod trust;
 mod tunnel;
@@ -53,14 +55,15 @@ pub use self::worker::{Shared, run_refuser, run_worker};
 pub use self::edition::{Destination, Edition, Editions, Forwarding};
 
 use self::content::Content;
-use self::forward::{Failed, Forwarder};
+use self::failed::Failed;
+use self::forward::Forwarder;
 use self::retry::Failure;
 use self::turn::GiveUp;
 use self::watched::Watched;
 use crate::intake::own::OwnAnswer;
-use crate::intake::{Client, ClientRequest, Ending, Refusal, RetryAfter};
+use crate::intake::{Client, ClientRequest, ContentFraming, Ending, Refusal, RetryAfter};
 use crate::pool::{Backend, Fault, Pool, Pools};
-use crate::watch::Counters;
+use crate::watch::{Counters, Doing, Fate, Sheet, Story, Watch};
 
 /// What an exchange is allowed to take, whatever pool it goes to.
 #[derive(Clone, Debug)]
@@ -87,6 +90,14 @@ struct Exchanger<'a> {
     /// stale read costs one more exchange on a connection.
     stopping: &'a AtomicBool,
     counters: &'a Counters,
+    /// All that is known.
+    watch: &'a Watch,
+    /// This thread's numbers.
+    sheet: Arc<Sheet>,
+    /// What the exchange in progress has gone through.
+    story: Box<Story>,
+    /// One that has been told, for the next exchange.
+    spare: Option<Box<Story>>,
     /// Where this thread stands in the crew.
     post: &'a Post<'a>,
     /// What to tell a client that the queue, or a full backend, turns away.
@@ -126,7 +137,7 @@ impl Exchanger<'_> {
         };
         let settings = &newer.1.settings;
         if settings.timeouts != self.settings.timeouts {
-            self.forwarder = Forwarder::new(settings.timeouts);
+            self.forwarder = Forwarder::new(settings.timeouts, Arc::clone(&self.sheet));
         }
         self.settings = settings.clone();
         newer
@@ -146,13 +157,18 @@ impl Exchanger<'_> {
                 request.method.escape_debug(),
                 status
             );
+            self.story.fate = Fate::of_refusal(status);
             return self.answer_ourselves(status, reason.to_owned(), request, false, client);
         }
         if waited > self.settings.queue_timeout {
             self.counters.note_refused();
+            self.story.fate = Fate::QueueTimeout;
             let seconds = self.retry_after.seconds();
             let own = OwnAnswer::refused_by_queue("it waited too long for a worker", seconds);
             return self.answer_with(&own, request, false, client);
+        }
+        if request.framing != ContentFraming::Empty {
+            self.sheet.lane.set(Doing::Reading, self.story.begun);
         }
         let mut content = match Content::read(request, client) {
             Ok(content) => content,
@@ -161,21 +177,27 @@ impl Exchanger<'_> {
         match edition.find(request) {
             Some(Destination::Pool(to)) => {
                 let patience = self.settings.queue_timeout.saturating_sub(waited);
-                self.serve_by(to, request, patience, &mut content, client)
+                self.begin_in_pool(to);
+                let (ending, by) = self.serve_by(to, request, patience, &mut content, client);
+                self.end_in_pool(to, by.as_deref());
+                ending
             }
             Some(Destination::RedirectToHttps(port)) => {
                 let keep_alive = self.may_keep(request, &content, client);
+                self.story.fate = Fate::Redirected;
                 self.redirect(*port, request, keep_alive, client)
             }
             None => {
                 let keep_alive = self.may_keep(request, &content, client);
                 let reason = "no route fits this host and path".to_owned();
+                self.story.fate = Fate::NoRoute;
                 self.answer_ourselves(404, reason, request, keep_alive, client)
             }
         }
     }
 
     /// Serves one request by a pool. `patience` is how long it may wait for a backend with room.
+    /// Also returns whose answer it was, if it was a backend's.
     fn serve_by(
         &mut self,
         to: &Forwarding,
@@ -183,15 +205,17 @@ impl Exchanger<'_> {
         patience: Duration,
         content: &mut Content,
         client: &mut Watched,
-    ) -> Ending {
-        let start = Instant::now();
+    ) -> (Ending, Option<Arc<Backend>>) {
+        let start = self.story.begun;
         self.next_probe_in = to.settings.probe.interval;
         to.pool.note_request();
         let upgrade = upgrade::asked_for(request, client);
         if upgrade.is_some() && !self.post.begin_long_haul() {
             let reason = "too many tunnels and long exchanges".to_owned();
             let keep_alive = self.may_keep(request, content, client);
-            return self.answer_ourselves(503, reason, request, keep_alive, client);
+            self.story.fate = Fate::LongHaulFull;
+            let ending = self.answer_ourselves(503, reason, request, keep_alive, client);
+            return (ending, None);
         }
         let upgrade = upgrade.as_deref();
         let forwarded = self.forward(to, request, upgrade, start + patience, content, client);
@@ -199,7 +223,7 @@ impl Exchanger<'_> {
         if upgrade.is_some() && switched.is_none() {
             self.post.end_long_haul();
         }
-        match forwarded {
+        let ending = match forwarded {
             Ok(answered) => {
                 let backend = Arc::clone(answered.claim.backend());
                 let ending = match (switched, upgrade) {
@@ -208,13 +232,16 @@ impl Exchanger<'_> {
                     }
                     _ => self.pass_on(to, answered, request, content, client),
                 };
+                self.story.ended = Instant::now();
                 let target = request.target.escape_ascii();
-                let took = start.elapsed();
+                let took = self.story.ended - start;
                 debug!(
                     "{} {target} by {}: {ending:?} in {took:?}",
                     request.method, backend.label
                 );
-                ending
+                // What failed behind a good head may have become an answer of ours.
+                let is_its = client.has_begun && self.story.is_of_backend();
+                return (ending, is_its.then_some(backend));
             }
             Err(GiveUp::Client(failure)) => self.client_failed(failure, request, client),
             Err(GiveUp::Answer(status, reason)) => {
@@ -226,11 +253,13 @@ impl Exchanger<'_> {
                 let keep_alive = self.may_keep(request, content, client);
                 self.answer_with(&own, request, keep_alive, client)
             }
-        }
+        };
+        (ending, None)
     }
 
-    fn note_failed(&self, to: &Forwarding, backend: &Backend, failed: &Failed) {
+    fn note_failed(&mut self, to: &Forwarding, backend: &Backend, failed: &Failed) {
         debug!("backend {}: {}", backend.label, failed.cause);
+        self.tell_failed(failed);
         if failed.failure.blames(&to.settings.passive.fail_on) {
             let fault = match failed.failure {
                 Failure::Connect => Fault::Connecting,

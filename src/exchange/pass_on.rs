@@ -8,13 +8,14 @@ use log::debug;
 use crate::exchange::answer::{Plan, write_backend_head};
 use crate::exchange::attempts::Answered;
 use crate::exchange::content::Content;
-use crate::exchange::forward::Failed;
+use crate::exchange::failed::Failed;
 use crate::exchange::relay::{Broken, PIECE, flush, relay};
 use crate::exchange::retry::Failure;
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding};
 use crate::intake::{ClientRequest, Ending};
 use crate::pool::Backend;
+use crate::watch::{Doing, Fate};
 
 impl Exchanger<'_> {
     /// Sends the backend's answer to the client.
@@ -52,6 +53,10 @@ impl Exchanger<'_> {
             // What follows may take long, and others wait for what this one says.
             to.pool.exchange_succeeded(&backend, Instant::now());
         }
+        self.story.status = plan.status;
+        self.sheet
+            .lane
+            .set(Doing::Writing, self.story.answer_began());
         self.forwarder.recycle(std::mem::take(&mut response.head));
         let is_here = response.n_buffered > 0;
         let Plan {
@@ -77,6 +82,7 @@ impl Exchanger<'_> {
         });
         self.out.clear();
         self.out.shrink_to(2 * PIECE);
+        self.story.fate = Fate::Answered;
         match sent {
             Ok(()) if keep_alive => Ending::Keep,
             Ok(()) => Ending::Close,
@@ -96,10 +102,12 @@ impl Exchanger<'_> {
         let error = match broken {
             Broken::Client(error) => {
                 debug!("the client went away: {error}");
+                self.story.fate = Fate::ClientUnread;
                 return Ending::Cut;
             }
             Broken::Backend(_) if self.forwarder.client_is_gone() => {
                 debug!("the client went away while its backend was silent");
+                self.story.fate = Fate::ClientGone;
                 return Ending::Cut;
             }
             Broken::Backend(error) => error,
@@ -113,6 +121,7 @@ impl Exchanger<'_> {
         if !client.has_begun {
             return self.answer_ourselves(502, failed.explain(), request, false, client);
         }
+        self.story.fate = Fate::ContentBroke;
         self.counters.note_cut();
         Ending::Cut
     }

@@ -25,6 +25,7 @@ use crate::exchange::presence::CLOSED;
 use crate::intake::{Found, Peer};
 use crate::pool::Backend;
 use crate::system::timespec;
+use crate::watch::Doing;
 
 /// A read gives up after this, and what else may have happened is looked at; shorter where a
 /// timeout is. Short, so that a client that goes away frees its worker at once; long enough that
@@ -99,6 +100,9 @@ impl Wire {
                 attempt.phase = Phase::Sending;
                 attempt.opening
             });
+            if opening != Opening::Alone {
+                self.desk.sheet.lane.set(Doing::Sending, Instant::now());
+            }
             return match opening {
                 Opening::WithContent => Ok(()),
                 Opening::Alone => self.send_head(0),
@@ -183,11 +187,16 @@ impl Wire {
             limit
         };
         let start = Instant::now();
+        let is_awaited = phase == Phase::Waiting && self.desk.note_sent(start);
         loop {
             let Some(mut stream) = self.stream.as_ref() else {
                 return Err(io::ErrorKind::NotConnected.into());
             };
             match stream.read(self.buffers.input_append_buf()) {
+                Ok(n) if is_awaited && n > 0 => {
+                    self.desk.note_first_byte();
+                    return Ok(n);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let waited = start.elapsed();

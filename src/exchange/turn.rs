@@ -5,9 +5,11 @@ use std::time::Instant;
 use log::debug;
 
 use crate::exchange::content::ClientFailure;
+use crate::exchange::tell::Notes;
 use crate::exchange::{Exchanger, Forwarding, key, presence, sticky};
 use crate::intake::{Client, ClientRequest};
 use crate::pool::{NoPick, Picked, Policy, Wish, balance};
+use crate::watch::{Doing, Fate};
 
 /// Why no backend's answer is passed on.
 pub enum GiveUp {
@@ -44,11 +46,18 @@ pub struct Turn<'a> {
     /// Until when a pick may wait for a backend with room.
     deadline: Instant,
     now: Instant,
+    /// Who is passed over, if anybody may ask.
+    notes: Option<Notes>,
     pub request: &'a ClientRequest,
 }
 
 impl<'a> Turn<'a> {
-    pub fn new(to: &'a Forwarding, request: &'a ClientRequest, deadline: Instant) -> Turn<'a> {
+    pub fn new(
+        to: &'a Forwarding,
+        request: &'a ClientRequest,
+        deadline: Instant,
+        notes: Option<Notes>,
+    ) -> Turn<'a> {
         let settings = &to.settings;
         let key = match &settings.policy {
             Policy::Hash { key, .. } => key::key_bytes(key, request),
@@ -62,6 +71,7 @@ impl<'a> Turn<'a> {
             token: sticky.and_then(|sticky| sticky::token_of(request, &sticky.cookie)),
             deadline,
             now: Instant::now(),
+            notes,
             request,
         }
     }
@@ -73,6 +83,7 @@ impl<'a> Turn<'a> {
             token: self.token,
             is_worker,
             now: self.now,
+            notes: self.notes.as_ref(),
         }
     }
 }
@@ -84,7 +95,7 @@ impl Exchanger<'_> {
     /// It may wait for room if nothing of the request was sent yet: who was tried otherwise has an
     /// answer already, if a poor one.
     pub(super) fn pick(
-        &self,
+        &mut self,
         turn: &Turn,
         may_wait: bool,
         client: &dyn Client,
@@ -95,6 +106,7 @@ impl Exchanger<'_> {
         // A worker that waits for long is promoted meanwhile.
         let wish = || turn.wish(!self.post.is_long_haul());
         let is_gone = || presence::is_gone(client.peer().as_ref());
+        self.sheet.lane.set(Doing::Picking, turn.now);
         let picked = if may_wait {
             pool.pick_or_wait(wish, turn.deadline, is_gone)
         } else {
@@ -108,36 +120,35 @@ impl Exchanger<'_> {
             self.post.keep(hold);
         }
         self.post.tell(picked.claim.backend(), turn.request);
+        self.tell_picked(&picked, turn.notes.as_ref());
         Ok(picked)
     }
 
     /// Another backend than those tried, for a request that has an answer already, if a poor one.
-    pub(super) fn pick_another(&self, turn: &Turn) -> Option<Picked> {
+    pub(super) fn pick_another(&mut self, turn: &Turn) -> Option<Picked> {
         let wish = turn.wish(!self.post.is_long_haul());
         let mut picked = turn.to.pool.pick(&wish).ok()?;
         if let Some(hold) = picked.hold.take() {
             self.post.keep(hold);
         }
         self.post.tell(picked.claim.backend(), turn.request);
+        self.tell_picked(&picked, turn.notes.as_ref());
         Some(picked)
     }
 
     /// What follows when nobody was picked. The answers that were `meant` so far say what became
     /// of the request, and a 503 among them that it was never sent: who is busy then matters more.
-    pub(super) fn not_picked(&self, unpicked: &Unpicked, meant: GiveUp) -> GiveUp {
+    pub(super) fn not_picked(&mut self, unpicked: &Unpicked, meant: GiveUp) -> GiveUp {
         let no_pick = match unpicked {
             Unpicked::Gone => return GiveUp::Client(ClientFailure::Gone),
             Unpicked::Lacking(no_pick) => no_pick,
         };
-        let reason = match (no_pick, &meant) {
-            (NoPick::AllBusy, GiveUp::Answer(503, _)) => {
-                "every backend that is up has its share of the workers"
-            }
-            (NoPick::AllFull, GiveUp::Answer(503, _)) => {
-                "every backend that is up has as many connections as it may"
-            }
+        self.story.fate = match (no_pick, &meant) {
+            (NoPick::AllBusy, GiveUp::Answer(503, _)) => Fate::BackendsBusy,
+            (NoPick::AllFull, GiveUp::Answer(503, _)) => Fate::BackendsFull,
             _ => return meant,
         };
+        let reason = self.story.fate.meaning();
         self.counters.note_refused();
         debug!("refused: {reason}");
         GiveUp::Busy(reason)

@@ -9,11 +9,28 @@ use crate::intake::{Client, ClientTunnel, Ending, Job, Peer};
 pub struct Watched {
     pub client: Box<dyn Client>,
     pub has_begun: bool,
+    /// Bytes of its content that were read.
+    pub n_read: u64,
+    /// Bytes of its answer that were written.
+    pub n_written: u64,
+}
+
+impl Watched {
+    pub fn new(client: Box<dyn Client>) -> Watched {
+        Watched {
+            client,
+            has_begun: false,
+            n_read: 0,
+            n_written: 0,
+        }
+    }
 }
 
 impl Client for Watched {
     fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.client.read_content(buffer)
+        let n = self.client.read_content(buffer)?;
+        self.n_read += n as u64;
+        Ok(n)
     }
 
     fn note_wait(&mut self, took: Duration) {
@@ -22,12 +39,16 @@ impl Client for Watched {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.has_begun = true;
-        self.client.write(bytes)
+        self.client.write(bytes)?;
+        self.n_written += bytes.len() as u64;
+        Ok(())
     }
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.has_begun = true;
-        self.client.write_now(bytes)
+        self.client.write_now(bytes)?;
+        self.n_written += bytes.len() as u64;
+        Ok(())
     }
 
     fn peer(&self) -> Option<Peer> {

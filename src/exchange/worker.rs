@@ -18,7 +18,7 @@ use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, 
 #[cfg(test)]
 use crate::pool::Pool;
 use crate::pool::Pools;
-use crate::watch::Counters;
+use crate::watch::{Counters, Fate, Story, Watch};
 
 /// What all workers share.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Shared {
     pub stopping: Arc<AtomicBool>,
     /// The sums.
     pub counters: Arc<Counters>,
+    /// The numbers of each thread.
+    pub watch: Arc<Watch>,
     /// Which threads serve.
     pub crew: Arc<Crew>,
     /// What those are told whom the queue turns away.
@@ -55,6 +57,7 @@ impl Shared {
             editions: Arc::new(Editions::new(edition)),
             stopping: Arc::new(AtomicBool::new(false)),
             counters: Arc::new(Counters::default()),
+            watch: Arc::new(Watch::new(2, Instant::now())),
             crew: Arc::new(Crew::new(1, 1, Instant::now(), || ())),
             retry_after: RetryAfter::default(),
         }
@@ -76,6 +79,7 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
     // First, so that it is the last to be dropped: who leaves the crew has nothing left to close.
     let post = shared.crew.post(idx);
     let new = || {
+        let sheet = shared.watch.sheet(idx);
         let (n, edition) = shared.editions.newest();
         let settings = edition.settings.clone();
         let timeouts = settings.timeouts;
@@ -86,11 +90,15 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
             settings,
             stopping: &shared.stopping,
             counters: &shared.counters,
+            watch: &shared.watch,
+            sheet: Arc::clone(&sheet),
+            story: Box::new(Story::new(idx, Instant::now())),
+            spare: None,
             post: &post,
             retry_after: &shared.retry_after,
             next_probe_in: Duration::ZERO,
             hints: hints.clone(),
-            forwarder: Forwarder::new(timeouts),
+            forwarder: Forwarder::new(timeouts, sheet),
             out: Vec::new(),
         }
     };
@@ -123,12 +131,10 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
         queued_at,
     } = job;
     let now = Instant::now();
+    exchanger.begin_story(&request, queued_at, now);
     exchanger.post.begin(now);
     let waited = now.saturating_duration_since(queued_at);
-    let mut client = Watched {
-        client,
-        has_begun: false,
-    };
+    let mut client = Watched::new(client);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         exchanger.exchange(&request, refusal, waited, &mut client)
     }));
@@ -139,11 +145,14 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
             text_of(panic.as_ref())
         );
         // ureq's locks may be poisoned, and the desk in any state.
-        exchanger.forwarder = Forwarder::new(exchanger.settings.timeouts);
+        let timeouts = exchanger.settings.timeouts;
+        exchanger.forwarder = Forwarder::new(timeouts, Arc::clone(&exchanger.sheet));
+        (exchanger.story.fate, exchanger.story.status) = (Fate::Panicked, 500);
         contain(|| apologize(&request, &mut client)).unwrap_or(Ending::Cut)
     });
     exchanger.post.release();
     exchanger.forwarder.forget_client();
+    exchanger.end_story(&client);
     drop(in_flight);
     // Before the connection is let go: who stays with it must belong to the pool.
     let is_in_pool = exchanger.post.end();
@@ -196,6 +205,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 /// the listener's end of the queue is gone.
 pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
     let mut out = Vec::new();
+    let mut story = Story::new(0, Instant::now());
     for refused in refusals {
         let Refused {
             job,
@@ -207,21 +217,27 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
         let Job {
             request,
             refusal,
-            mut client,
-            ..
+            client,
+            queued_at,
         } = job;
+        let mut client = Watched::new(client);
         let own = match refusal {
             Some(refusal) => refusal.into(),
             None => OwnAnswer::refused_by_queue(reason, retry_after),
         };
+        story.begin(0, queued_at, Instant::now());
+        story.status = own.status;
+        story.fate = refusal.map_or(Fate::QueueFull, |r| Fate::of_refusal(r.status));
         // The content was not read, and reading it could take for ever.
         out.clear();
         write_own(&mut out, &own, &request, false);
         let ending = client
             .write_now(&out)
             .map_or(Ending::Cut, |()| Ending::Close);
+        story.bytes_out = client.n_written;
+        shared.watch.refuser.note(&story);
         // Nothing is served behind a last answer.
-        let _ = client.finish(ending);
+        let _ = client.client.finish(ending);
     }
 }
 

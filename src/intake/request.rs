@@ -13,6 +13,16 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    /// As it stands in a start line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
 /// How the content of a request is delimited (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentFraming {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::pool::traffic::{Load, Traffic};
 use crate::pool::{BackendUrl, NoPick, balance};
 use crate::sync::{AtomicUsize, Ordering};
+use crate::watch::Tally;
 
 /// Idle connections kept for one backend. A burst may open more; they are closed after use.
 const MAX_IDLE: usize = 256;
@@ -57,6 +58,8 @@ pub struct Backend {
     /// Attempts ever, and those that failed by its fault. Relaxed: read alone, for sums.
     n_requests: AtomicU64,
     n_failures: AtomicU64,
+    /// Its answers that were passed on.
+    pub tally: Tally,
     traffic: Arc<Traffic>,
 }
 
@@ -189,6 +192,7 @@ impl Backend {
             warmth: AtomicU32::new(0),
             n_requests: AtomicU64::new(0),
             n_failures: AtomicU64::new(0),
+            tally: Tally::default(),
             traffic: Arc::clone(identity.traffic),
         }
     }

@@ -4,6 +4,7 @@
 //! pool at run time. Knows nothing of clients: a backend is an address that takes connections, and
 //! an exchange failed or did not.
 
+mod absent;
 mod backend;
 pub mod balance;
 mod budget;
@@ -32,12 +33,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as PlainU64;
 use std::time::Instant;
 
+pub use self::absent::Absent;
 pub use self::backend::{Backend, Claim, Hold};
 pub use self::budget::Retrying;
 pub use self::change::{ChangeError, Forced};
 pub use self::check::run as run_health;
 pub use self::health::{Fault, State};
-pub use self::pick::{NoPick, Picked, Wish};
+pub use self::pick::{NoPick, PassedOver, Picked, Picking, Wish};
 pub use self::pools::Pools;
 pub use self::probe::Found;
 pub use self::resolve::{look_up_all, run as run_resolver};
@@ -55,6 +57,7 @@ use self::roster::{Drains, Member, Roster};
 use self::sticky::StickyKey;
 use self::traffic::Traffic;
 use crate::sync::{AtomicUsize, Ordering, RwLock};
+use crate::watch::Tally;
 
 /// The name of the one pool that options alone make.
 pub const DEFAULT_NAME: &str = "default";
@@ -85,6 +88,8 @@ pub struct Pool {
     budget: RetryBudget,
     /// Its counts, and those who wait for exchanges to end.
     traffic: Arc<Traffic>,
+    /// Answers to its requests that no backend gave.
+    pub own_answers: Tally,
     /// The next backend's id, of all pools. Relaxed: no two get the same, and that is all.
     ids: Arc<PlainU64>,
 }
@@ -104,6 +109,7 @@ impl Pool {
             roster: RwLock::new(Roster::new(settings, sticky)),
             budget: RetryBudget::new(),
             traffic: Arc::new(Traffic::new()),
+            own_answers: Tally::default(),
             ids: Arc::clone(ids),
         };
         {

@@ -1,5 +1,6 @@
 //! A pick: whose turn it is for one attempt, and the claim on it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Wish<'a> {
     pub is_worker: bool,
     /// The time, as of the beginning of the exchange at the earliest.
     pub now: Instant,
+    /// Where to note who is passed over, if anybody wants to know.
+    pub notes: Option<&'a RefCell<Vec<PassedOver>>>,
 }
 
 impl Wish<'_> {
@@ -38,6 +41,7 @@ impl Wish<'_> {
             token: None,
             is_worker: false,
             now,
+            notes: None,
         }
     }
 }
@@ -51,7 +55,28 @@ pub struct Picked {
     pub hold: Option<Hold>,
     /// What the client's cookie shall say from now on, if it does not yet.
     pub new_token: Option<u64>,
+    /// How it was chosen.
+    pub picking: Picking,
 }
+
+/// How a backend was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Picking {
+    /// Among how many.
+    pub n_candidates: usize,
+    /// They were backups.
+    pub is_backup: bool,
+    /// The client's cookie named it.
+    pub is_sticky: bool,
+    /// The state of the pool: [`Pool::absent`] says who was no candidate.
+    pub arrangement: u64,
+}
+
+/// A candidate whose turn it was, and why it was passed over.
+pub type PassedOver = (Arc<Backend>, &'static str);
+
+/// More of them are not noted for one request.
+const MAX_NOTES: usize = 16;
 
 /// Why nobody was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +93,19 @@ impl Pool {
     /// The next backend, by the pool's policy, of those that may be picked and were not tried.
     pub fn pick(&self, wish: &Wish) -> Result<Picked, NoPick> {
         let roster = self.roster.read();
-        let picked = self.pick_from(&roster, &roster.ready, wish);
-        match picked {
-            Err(NoPick::NobodyLeft) if !roster.backups.seats.is_empty() => {
-                self.pick_from(&roster, &roster.backups, wish)
+        let mut picked = self.pick_from(&roster, &roster.ready, wish);
+        if let Err(NoPick::NobodyLeft) = picked
+            && !roster.backups.seats.is_empty()
+        {
+            picked = self.pick_from(&roster, &roster.backups, wish);
+            if let Ok(picked) = &mut picked {
+                picked.picking.is_backup = true;
             }
-            picked => picked,
         }
+        if let Ok(picked) = &mut picked {
+            picked.picking.arrangement = roster.n_arrangement();
+        }
+        picked
     }
 
     /// The same; if all are full, waits in line until one has room, the deadline, or until the
@@ -130,7 +161,8 @@ impl Pool {
         let is_sticky = roster.sticky.is_some();
         if let (true, Some(token)) = (is_sticky, wish.token) {
             let named = tier.places.iter().find(|place| place.token == token);
-            if let Some(Ok(picked)) = named.map(|place| look.take(place)) {
+            if let Some(Ok(mut picked)) = named.map(|place| look.take(place)) {
+                picked.picking.is_sticky = true;
                 return Ok(picked);
             }
         }
@@ -169,18 +201,26 @@ impl Pool {
                 balance::is_within_bound(load, weight, total, tier.total_weight, percent)
             };
             if !max_load_percent.is_none_or(is_within_bound) {
+                look.note(place, "it has more than its share of the exchanges");
                 return false;
             }
             if minds_warmth && !place.is_warm_enough(wish.now) {
+                look.note(place, "it warms up");
                 return false;
             }
             match look.take(place) {
                 Ok(picked) => found = Ok((idx, picked)),
-                Err(NoPick::AllFull) => found = Err(NoPick::AllFull),
-                Err(NoPick::AllBusy) if matches!(found, Err(NoPick::NobodyLeft)) => {
-                    found = Err(NoPick::AllBusy);
+                Err(NoPick::AllFull) => {
+                    look.note(place, "it has as many connections as it may");
+                    found = Err(NoPick::AllFull);
                 }
-                Err(_) => {}
+                Err(NoPick::AllBusy) => {
+                    look.note(place, "it has its share of the workers");
+                    if matches!(found, Err(NoPick::NobodyLeft)) {
+                        found = Err(NoPick::AllBusy);
+                    }
+                }
+                Err(NoPick::NobodyLeft) => look.note(place, "it was tried already"),
             }
             found.is_ok()
         });
@@ -252,7 +292,22 @@ impl Look<'_> {
             claim,
             hold,
             new_token: None,
+            picking: Picking {
+                n_candidates: self.tier.places.len(),
+                ..Picking::default()
+            },
         })
+    }
+
+    /// Notes somebody who is passed over, for people who ask.
+    fn note(&self, place: &Place, why: &'static str) {
+        let Some(notes) = self.wish.notes else {
+            return;
+        };
+        let mut notes = notes.borrow_mut();
+        if notes.len() < MAX_NOTES {
+            notes.push((Arc::clone(&place.backend), why));
+        }
     }
 }
 

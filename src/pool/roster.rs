@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::pool::absent::Arrangements;
 use crate::pool::balance::{self, Seat};
 use crate::pool::health::{Health, State};
 use crate::pool::settings::{BackendSpec, PoolSettings, ProbeKind, WhenAllDown};
@@ -187,6 +188,8 @@ pub struct Roster {
     /// … and who if none of these is left.
     pub backups: Tier,
     pub sticky: Option<StickyKey>,
+    /// The last arrangements.
+    pub(super) arrangements: Arrangements,
 }
 
 impl Roster {
@@ -197,6 +200,7 @@ impl Roster {
             ready: Tier::default(),
             backups: Tier::default(),
             sticky,
+            arrangements: Arrangements::default(),
         }
     }
 
@@ -243,6 +247,7 @@ impl Roster {
             members,
             ready,
             backups,
+            arrangements,
             ..
         } = self;
         let is_known = |m: &&Member| m.is_open() && !m.is_newcomer(settings);
@@ -255,6 +260,9 @@ impl Roster {
         if ready.seats.is_empty() && backups.seats.is_empty() && may_try {
             let is_wanted = |m: &&Member| !m.drains.any() && m.forced != Some(Forced::Down);
             ready.fill(members.iter().filter(is_wanted), settings);
+            arrangements.note(members.iter().filter(|m| !is_wanted(m)));
+        } else {
+            arrangements.note(members.iter().filter(|m| !may(m)));
         }
         let mut places = ready.places.iter().chain(&backups.places);
         if places.all(|place| place.is_trial) {
@@ -262,6 +270,11 @@ impl Roster {
                 place.is_trial = false;
             }
         }
+    }
+
+    /// The number of the arrangement that holds now.
+    pub fn n_arrangement(&self) -> u64 {
+        self.arrangements.newest()
     }
 
     /// A probe has found this one well: takes out those that it and others replace, if it gets

@@ -21,7 +21,7 @@ use crate::process::config::Config;
 use crate::server::diff;
 use crate::server::meant::{max_held, running, settings};
 use crate::system;
-use crate::watch::Counters;
+use crate::watch::{Counters, Watch};
 
 /// The running configuration.
 pub struct Site {
@@ -122,11 +122,20 @@ impl Site {
 
     /// What all workers share.
     pub fn share(&self, stopping: Arc<AtomicBool>, crew: Crew, retry_after: RetryAfter) -> Shared {
+        let config = &self.config;
+        let n_threads = config.n_workers + config.max_long_haul;
+        let watch = Watch::new(n_threads, Instant::now());
+        let watch = if config.admin.is_some() {
+            watch.with_recent()
+        } else {
+            watch
+        };
         Shared {
             pools: Arc::clone(&self.pools),
             editions: Arc::clone(&self.editions),
             stopping,
             counters: Arc::new(Counters::default()),
+            watch: Arc::new(watch),
             crew: Arc::new(crew),
             retry_after,
         }

@@ -1,129 +1,87 @@
-//! What the balancer counts about itself. Written to by all rooms, asks nobody.
+//! What the balancer knows about itself: counts, times, and what each thread does.
+//!
+//! Written to by all rooms, asks nobody. What a worker writes at each exchange is its own
+//! ([`Sheet`]): no two threads write the same cache line, and nothing is locked but a place in the
+//! ring of the last exchanges, and that only while somebody may ask for it. Whoever looks adds up.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod counters;
+mod fate;
+mod histogram;
+mod lane;
+mod recent;
+mod sheet;
+mod story;
+mod tally;
 
-/// Sums since the start. All Relaxed: each is read alone, for a log line, and publishes nothing
-/// else; a stale read is a number that was right a moment ago.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Exchanges that workers took up.
-    exchanges: AtomicU64,
-    /// Exchanges in progress now.
-    in_flight: AtomicUsize,
-    /// Tunnels that were opened.
-    tunnels: AtomicU64,
-    /// Tunnels open now; their exchanges are in flight too.
-    open_tunnels: AtomicUsize,
-    /// Attempts beyond the first of an exchange.
-    further_attempts: AtomicU64,
-    /// Requests refused because of the queue.
-    refused: AtomicU64,
-    /// Answers that were cut short.
-    cut: AtomicU64,
-}
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-impl Counters {
-    /// A worker takes a request up; until the end of the returned value it is in flight.
-    pub fn begin_exchange(&self) -> InFlight<'_> {
-        self.exchanges.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
-    }
+pub use self::counters::{Counters, InFlight, OpenTunnel};
+pub use self::fate::{By, Fate, N_FATES};
+pub use self::histogram::{Histogram, Sums, ms};
+pub use self::lane::{Doing, Lane};
+pub use self::recent::Recent;
+pub use self::sheet::{Sheet, Totals};
+pub use self::story::{Attempt, Story};
+pub use self::tally::{Class, N_CLASSES, Tally};
 
-    /// An exchange becomes a tunnel; until the end of the returned value it is open.
-    pub fn begin_tunnel(&self) -> OpenTunnel<'_> {
-        self.tunnels.fetch_add(1, Ordering::Relaxed);
-        self.open_tunnels.fetch_add(1, Ordering::Relaxed);
-        OpenTunnel(self)
-    }
+/// Exchanges that are remembered while somebody may ask for them.
+pub const N_RECENT: usize = 2_048;
 
-    /// An exchange tries once more.
-    pub fn note_further_attempt(&self) {
-        self.further_attempts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request was refused because the queue was full, or closed, or too slow, or because every
-    /// backend had its share of the workers.
-    pub fn note_refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// An answer was cut short.
-    pub fn note_cut(&self) {
-        self.cut.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Exchanges in progress now.
-    pub fn n_in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Tunnels open now. Each is an exchange in progress too.
-    pub fn n_tunnels(&self) -> usize {
-        self.open_tunnels.load(Ordering::Relaxed)
-    }
-
-    /// The sums in one line, for the end of the log.
-    pub fn summary(&self) -> String {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        format!(
-            "{} exchanges, {} tunnels, {} further attempts, {} refused by the queue, {} cut short",
-            get(&self.exchanges),
-            get(&self.tunnels),
-            get(&self.further_attempts),
-            get(&self.refused),
-            get(&self.cut),
-        )
-    }
-}
-
-/// An exchange in progress: ends when dropped, also by a panic.
+/// All that is known, shared by all threads.
 #[derive(Debug)]
-pub struct InFlight<'a>(&'a Counters);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
+pub struct Watch {
+    epoch: Instant,
+    /// One for each thread that serves, by its slot in the crew, made when its first thread starts:
+    /// a thread that never was costs nothing. A later thread of the same slot goes on in it.
+    sheets: Vec<OnceLock<Arc<Sheet>>>,
+    /// Of the thread `refuser`.
+    pub refuser: Arc<Sheet>,
+    /// Of what the listener refuses itself.
+    pub door: Tally,
+    /// The last exchanges, if somebody may ask for them.
+    pub recent: Option<Recent>,
 }
 
-/// An open tunnel: ends when dropped, also by a panic.
-#[derive(Debug)]
-pub struct OpenTunnel<'a>(&'a Counters);
-
-impl Drop for OpenTunnel<'_> {
-    fn drop(&mut self) {
-        self.0.open_tunnels.fetch_sub(1, Ordering::Relaxed);
+impl Watch {
+    /// For so many threads, nothing counted yet.
+    pub fn new(n_threads: usize, epoch: Instant) -> Watch {
+        Watch {
+            epoch,
+            sheets: (0..n_threads).map(|_| OnceLock::new()).collect(),
+            refuser: Arc::new(Sheet::new(epoch)),
+            door: Tally::default(),
+            recent: None,
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exchange_is_in_flight_until_it_ends_or_panics() {
-        let counters = Counters::default();
-        let one = counters.begin_exchange();
-        let panicked = std::panic::catch_unwind(|| {
-            let _two = counters.begin_exchange();
-            panic!("on purpose, to see the count go back");
-        });
-        assert!(panicked.is_err());
-        assert_eq!(counters.n_in_flight(), 1);
-        drop(one);
-        assert_eq!(counters.n_in_flight(), 0);
-        assert!(counters.summary().starts_with("2 exchanges"));
+    /// The same; the last exchanges are remembered.
+    #[must_use]
+    pub fn with_recent(self) -> Watch {
+        Watch {
+            recent: Some(Recent::new(N_RECENT)),
+            ..self
+        }
     }
-    #[test]
-    fn a_tunnel_is_open_until_it_ends_and_is_an_exchange_too() {
-        let counters = Counters::default();
-        let exchange = counters.begin_exchange();
-        let tunnel = counters.begin_tunnel();
-        assert_eq!((counters.n_in_flight(), counters.n_tunnels()), (1, 1));
-        drop(tunnel);
-        assert_eq!((counters.n_in_flight(), counters.n_tunnels()), (1, 0));
-        drop(exchange);
-        assert!(counters.summary().starts_with("1 exchanges, 1 tunnels"));
+
+    /// The sheet of a thread that is about to serve.
+    pub fn sheet(&self, slot: usize) -> Arc<Sheet> {
+        let sheet = self.sheets[slot].get_or_init(|| Arc::new(Sheet::new(self.epoch)));
+        Arc::clone(sheet)
+    }
+
+    /// The sheet of a slot, if it ever had a thread.
+    pub fn known_sheet(&self, slot: usize) -> Option<&Sheet> {
+        self.sheets.get(slot)?.get().map(Arc::as_ref)
+    }
+
+    /// All sheets added up.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.refuser.add_to(&mut totals);
+        for sheet in self.sheets.iter().filter_map(OnceLock::get) {
+            sheet.add_to(&mut totals);
+        }
+        totals
     }
 }

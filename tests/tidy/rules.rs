@@ -48,6 +48,7 @@ const SPAWNING_FILES: &[&str] = &["src/server.rs", "src/server/admin.rs", "src/p
 /// Unit tests that have a file of their own.
 const TEST_FILES: &[&str] = &[
     "src/exchange/route/find/tests.rs",
+    "src/exchange/upgrade/tests.rs",
     "src/exchange/worker/tests.rs",
     "src/intake/gate/lot/tests.rs",
     "src/intake/gate/readiness/tests.rs",

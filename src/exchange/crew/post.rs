@@ -183,6 +183,11 @@ impl Post<'_> {
         is_back
     }
 
+    /// The slot that it stands in.
+    pub fn slot_idx(&self) -> usize {
+        self.idx
+    }
+
     fn slot(&self) -> &Slot {
         &self.crew.slots[self.idx]
     }

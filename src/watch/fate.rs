@@ -1,0 +1,227 @@
+//! How an exchange ended, in words: who ended it, in which phase, and a short code for logs.
+
+/// Who ended an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Nobody: it is complete.
+    Nobody,
+    /// The client.
+    Client,
+    /// A backend.
+    Backend,
+    /// This program.
+    Us,
+    /// One of the limits that the configuration sets.
+    Limit,
+}
+
+impl By {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Nobody => "nobody",
+            By::Client => "client",
+            By::Backend => "backend",
+            By::Us => "us",
+            By::Limit => "limit",
+        }
+    }
+}
+
+/// How an exchange ended. The order is that of the table, which says what each means.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    #[default]
+    Answered,
+    Tunnelled,
+    Redirected,
+    NoRoute,
+    BadRequest,
+    TooLarge,
+    QueueFull,
+    QueueTimeout,
+    BackendsBusy,
+    BackendsFull,
+    LongHaulFull,
+    NobodyUp,
+    Connect,
+    NoMeans,
+    ResponseTimeout,
+    BackendBroke,
+    BadAnswer,
+    BadStatus,
+    ContentBroke,
+    ClientGone,
+    ClientStalled,
+    ClientBadContent,
+    ClientContentTooLong,
+    ClientUnread,
+    Panicked,
+}
+
+/// What there is to say about a fate.
+struct Row {
+    fate: Fate,
+    code: &'static str,
+    by: By,
+    phase: &'static str,
+    /// The error type of RFC 9209 §2.3; empty where the answer is no error of ours.
+    error: &'static str,
+    name: &'static str,
+    meaning: &'static str,
+}
+
+const fn row(
+    fate: Fate,
+    (code, name): (&'static str, &'static str),
+    by: By,
+    phase: &'static str,
+    error: &'static str,
+    meaning: &'static str,
+) -> Row {
+    Row {
+        fate,
+        code,
+        by,
+        phase,
+        error,
+        name,
+        meaning,
+    }
+}
+
+use By::{Backend, Client, Limit, Nobody, Us};
+
+/// How many fates there are.
+pub const N_FATES: usize = 25;
+
+/// All of them, in the order of the enum.
+#[rustfmt::skip]
+const TABLE: [Row; N_FATES] = [
+    row(Fate::Answered, ("OK", "answered"), Nobody, "none", "",
+        "a backend's answer was passed on to its end"),
+    row(Fate::Tunnelled, ("TU", "tunnel"), Nobody, "none", "",
+        "it became a tunnel, which has ended"),
+    row(Fate::Redirected, ("RD", "redirected"), Us, "none", "",
+        "the client was sent to https, as its route says"),
+    row(Fate::NoRoute, ("NR", "no_route"), Us, "none", "destination_not_found",
+        "no route fits the host and path"),
+    row(Fate::BadRequest, ("BR", "bad_request"), Client, "head", "http_request_error",
+        "the request is malformed, or asks for what is not done here"),
+    row(Fate::TooLarge, ("TL", "request_too_large"), Limit, "head", "http_request_denied",
+        "the target, the fields or the content are over their limit"),
+    row(Fate::QueueFull, ("QF", "queue_full"), Limit, "queue", "http_request_denied",
+        "the queue was full"),
+    row(Fate::QueueTimeout, ("QT", "queue_timeout"), Limit, "queue", "http_request_denied",
+        "it waited too long for a worker"),
+    row(Fate::BackendsBusy, ("BB", "backends_busy"), Limit, "queue", "connection_limit_reached",
+        "every backend that is up has its share of the workers"),
+    row(Fate::BackendsFull, ("BF", "backends_full"), Limit, "queue", "connection_limit_reached",
+        "every backend that is up has as many connections as it may"),
+    row(Fate::LongHaulFull, ("LF", "long_haul_full"), Limit, "queue", "http_request_denied",
+        "all long-haul threads are out"),
+    row(Fate::NobodyUp, ("NB", "no_backend"), Backend, "connect", "destination_unavailable",
+        "no backend is up"),
+    row(Fate::Connect, ("CF", "connect_failed"), Backend, "connect", "connection_refused",
+        "no backend could be connected to"),
+    row(Fate::NoMeans, ("NM", "out_of_means"), Us, "connect", "proxy_internal_error",
+        "this machine was out of descriptors or ports"),
+    row(Fate::ResponseTimeout, ("RT", "response_timeout"), Limit, "wait", "http_response_timeout",
+        "the backend did not answer in time"),
+    row(Fate::BackendBroke, ("WB", "backend_broke"), Backend, "wait", "connection_terminated",
+        "the backend broke off before its answer"),
+    row(Fate::BadAnswer, ("BA", "bad_answer"), Backend, "wait", "http_protocol_error",
+        "the backend's answer could not be understood"),
+    row(Fate::BadStatus, ("BS", "bad_status"), Backend, "wait", "http_response_incomplete",
+        "the backend answered with a failure, and nobody else could be asked"),
+    row(Fate::ContentBroke, ("CB", "content_broke"), Backend, "content", "http_response_incomplete",
+        "the backend broke off inside its answer, which was cut short"),
+    row(Fate::ClientGone, ("CG", "client_gone"), Client, "wait", "",
+        "the client went away before its answer was complete"),
+    row(Fate::ClientStalled, ("CS", "client_stalled"), Limit, "send", "http_request_error",
+        "the client's content stalled"),
+    row(Fate::ClientBadContent, ("CM", "client_bad_content"), Client, "send", "http_request_error",
+        "the client's content is malformed"),
+    row(Fate::ClientContentTooLong, ("CL", "content_too_long"), Limit, "send",
+        "http_request_denied", "the client's content is over its limit"),
+    row(Fate::ClientUnread, ("CW", "client_unread"), Client, "content", "",
+        "the client went away, or stopped reading, inside its answer"),
+    row(Fate::Panicked, ("PA", "panic"), Us, "none", "proxy_internal_error",
+        "a worker panicked, which cost this one request"),
+];
+
+impl Fate {
+    fn row(self) -> &'static Row {
+        let row = &TABLE[self as usize];
+        debug_assert!(row.fate == self, "the table has the order of the enum");
+        row
+    }
+
+    /// Every fate.
+    pub fn all() -> impl Iterator<Item = Fate> {
+        TABLE.iter().map(|row| row.fate)
+    }
+
+    /// Two letters for logs. They never change their meaning.
+    pub fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// One word for metrics.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Who ended the exchange.
+    pub fn by(self) -> By {
+        self.row().by
+    }
+
+    /// In which phase: none, head, queue, connect, send, wait or content.
+    pub fn phase(self) -> &'static str {
+        self.row().phase
+    }
+
+    /// One sentence.
+    pub fn meaning(self) -> &'static str {
+        self.row().meaning
+    }
+
+    /// The error type of RFC 9209 §2.3 for the Proxy-Status field, if it is an error.
+    pub fn proxy_error(self) -> Option<&'static str> {
+        Some(self.row().error).filter(|error| !error.is_empty())
+    }
+
+    /// Of a request that was refused for its head.
+    pub fn of_refusal(status: u16) -> Fate {
+        match status {
+            413 | 414 | 431 => Fate::TooLarge,
+            408 => Fate::ClientStalled,
+            500 => Fate::Panicked,
+            503 => Fate::QueueFull,
+            _ => Fate::BadRequest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_fate_once_in_its_place_and_no_code_twice() {
+        let all: Vec<Fate> = Fate::all().collect();
+        for (idx, fate) in all.iter().enumerate() {
+            assert_eq!(*fate as usize, idx, "{fate:?}");
+            assert_eq!(fate.code().len(), 2, "{fate:?}");
+            assert!(fate.code().bytes().all(|b| b.is_ascii_uppercase()));
+        }
+        assert_eq!(Fate::Panicked as usize + 1, N_FATES);
+        let codes: HashSet<_> = all.iter().map(|fate| fate.code()).collect();
+        let names: HashSet<_> = all.iter().map(|fate| fate.name()).collect();
+        assert_eq!((codes.len(), names.len()), (N_FATES, N_FATES));
+    }
+}
