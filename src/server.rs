@@ -13,6 +13,7 @@
 //! | `signals` | the first signal to stop has come | nobody: it waits for the user |
 //! | `admin` | it was told to stop | `stop` |
 //! | `admin-N` | the admin API's queue is closed and empty | `stop` |
+//! | `sampler` | the admin API stops | `stop` |
 //!
 //! `stop` is [`Server::stop`], which waits for `admin` and `admin-N` only for a second. All are
 //! started by [`Server::start`], the resolver only if some backend is a name; `signals` by
@@ -49,7 +50,7 @@ use log::info;
 pub use self::run::{Event, Reloaded, run_until_stopped};
 pub use self::start_error::StartError;
 
-use self::admin::{AdminDoor, AdminThreads};
+use self::admin::{AdminDoor, AdminThreads, OfIntake};
 use self::listening::{Listening, Waker, listen};
 use self::site::{Found, Site};
 use crate::exchange::{self, Crew, Foreman, Shared};
@@ -135,6 +136,7 @@ impl Server {
             waker,
             addresses,
             name,
+            census,
             run,
         } = listening;
         let flags = (Arc::clone(&shared.stopping), Arc::clone(&finished));
@@ -142,7 +144,9 @@ impl Server {
         let listener_thread = spawn(name, move || {
             tell_if_it_died(run(queue, &flags.0, &flags.1), &tell);
         })?;
-        let admin = admin.map(|door| door.start(&shared, events)).transpose()?;
+        let of_intake = OfIntake::new(&jobs, config.queue_capacity, census);
+        let admin = admin.map(|door| door.start(&shared, events, of_intake));
+        let admin = admin.transpose()?;
         let mut server = Server {
             waker,
             addresses,

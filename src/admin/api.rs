@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use crate::admin::Admin;
 use crate::admin::json::{
     Added, BackendStatus, Changed, Drain, Force, ForcedState, NewBackend, Nothing, PoolStatus,
     Pools, Reloaded, Status, Stopping, Weigh, check_weight, duration, seconds,
 };
 use crate::admin::problem::{Answer, Problem};
+use crate::admin::sight::{self, Sight};
 use crate::admin::site::{ChangeError, Forced, ReloadError};
+use crate::admin::{Admin, live, metrics, requests};
 use crate::intake::{Client, ClientRequest};
 use crate::percent;
 
+/// The media type of a word for probes.
+const PLAIN: &str = "text/plain; charset=utf-8";
 /// How long a drain is waited for unless told.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a reload may take: names are looked up at it.
@@ -34,6 +37,12 @@ enum Place {
     State(String, String),
     Reload,
     Shutdown,
+    Live,
+    Metrics,
+    Healthz,
+    Readyz,
+    Requests,
+    Request(String),
 }
 
 impl Place {
@@ -59,6 +68,12 @@ impl Place {
             ["status"] => Place::Status,
             ["reload"] => Place::Reload,
             ["shutdown"] => Place::Shutdown,
+            ["live"] => Place::Live,
+            ["metrics"] => Place::Metrics,
+            ["healthz"] => Place::Healthz,
+            ["readyz"] => Place::Readyz,
+            ["requests"] => Place::Requests,
+            ["requests", id] => Place::Request(id.to_owned()),
             ["pools"] => Place::Pools,
             ["pools", pool] => Place::Pool(pool.to_owned()),
             ["pools", pool, "backends"] => Place::Backends(pool.to_owned()),
@@ -81,9 +96,15 @@ impl Place {
     /// What can be done there, for Allow.
     fn methods(&self) -> &'static str {
         match self {
-            Place::Status | Place::Pools | Place::Pool(_) => "GET, HEAD",
             Place::Backend(..) => "GET, HEAD, PUT, DELETE",
-            _ => "POST",
+            Place::Backends(_)
+            | Place::Drain(..)
+            | Place::Enable(..)
+            | Place::Weight(..)
+            | Place::State(..)
+            | Place::Reload
+            | Place::Shutdown => "POST",
+            _ => "GET, HEAD",
         }
     }
 }
@@ -184,8 +205,30 @@ impl Admin {
                 let unknown = || Problem::new(404, format!("pool {of} has no backend {name}"));
                 Ok(Answer::json(200, &found.ok_or_else(unknown)?))
             }
+            Place::Healthz => Ok(Answer::text(200, PLAIN, "live\n".to_owned())),
+            Place::Readyz => Ok(sight::ready(self.sight()?)),
+            Place::Metrics => {
+                let text = metrics::text(self.sight()?, &self.site.report(now), now);
+                Ok(Answer::text(200, metrics::MEDIA_TYPE, text))
+            }
+            Place::Live => {
+                let uptime = now - self.started;
+                let live = live::look(self.sight()?, &self.site.report(now), uptime, now);
+                Ok(Answer::json(200, &live))
+            }
+            Place::Requests => Ok(Answer::json(200, &requests::last(self.sight()?, now))),
+            Place::Request(id) => {
+                let unknown = || Problem::new(404, format!("no request {id} is remembered"));
+                let told = requests::find(self.sight()?, id, now).ok_or_else(unknown)?;
+                Ok(Answer::json(200, &told))
+            }
             _ => Err(not_allowed(place)),
         }
+    }
+
+    fn sight(&self) -> Result<&Sight, Problem> {
+        let none = || Problem::new(503, "there is nothing to look at");
+        self.site.sight().ok_or_else(none)
     }
 
     fn add(

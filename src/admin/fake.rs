@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
+use crate::admin::sight::Sight;
 use crate::admin::site::{
     BackendReport, ChangeError, Forced, PoolReport, ReloadError, Site, Straggler,
 };
@@ -105,6 +106,10 @@ fn backend(spec: BackendSpec) -> FakeBackend {
 }
 
 impl Site for FakeSite {
+    fn sight(&self) -> Option<&Sight> {
+        None
+    }
+
     fn report(&self, _: Instant) -> Vec<PoolReport> {
         let report = |backend: &FakeBackend| BackendReport {
             name: backend.spec.name.clone(),
@@ -128,6 +133,9 @@ impl Site for FakeSite {
             n_in_flight: backend.n_in_flight,
             n_requests: 120,
             n_failures: 1,
+            id: 1,
+            answers: [0; 6],
+            times: crate::watch::Sums::default(),
         };
         let state = self.state.lock();
         let pools = state.pools.iter().map(|(name, backends)| PoolReport {
@@ -135,6 +143,7 @@ impl Site for FakeSite {
             policy: "round-robin".to_owned(),
             n_in_flight: backends.iter().map(|b| b.n_in_flight).sum(),
             n_requests: 240,
+            own_answers: [0; 6],
             backends: backends.iter().map(report).collect(),
         });
         pools.collect()

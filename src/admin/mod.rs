@@ -36,8 +36,12 @@ mod api;
 mod bind;
 mod drain;
 pub mod json;
+mod live;
+mod metrics;
 mod problem;
+mod requests;
 mod serve;
+pub mod sight;
 mod site;
 
 use std::sync::Arc;

@@ -106,6 +106,16 @@ impl Answer {
         }
     }
 
+    /// An answer in another media type.
+    pub fn text(status: u16, media_type: &'static str, content: String) -> Answer {
+        Answer {
+            status,
+            media_type,
+            fields: Vec::new(),
+            content: content.into_bytes(),
+        }
+    }
+
     /// The same, with this field.
     #[must_use]
     pub fn with_field(mut self, name: &'static str, value: String) -> Answer {

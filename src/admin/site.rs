@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use crate::admin::sight::Sight;
 use crate::pool::BackendSpec;
 
 pub use crate::exchange::Straggler;
@@ -16,6 +17,9 @@ pub use crate::pool::{BackendReport, ChangeError, Forced, PoolReport};
 pub trait Site: Send + Sync {
     /// All pools, in the order of the configuration.
     fn report(&self, now: Instant) -> Vec<PoolReport>;
+
+    /// What page, metrics and probes look at; none where there is no balancer.
+    fn sight(&self) -> Option<&Sight>;
 
     /// Adds a backend. False: it was there already, as it is described.
     fn add(&self, pool: &str, spec: BackendSpec, now: Instant) -> Result<bool, ChangeError>;

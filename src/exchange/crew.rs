@@ -14,7 +14,7 @@ mod post;
 mod straggler;
 
 pub use self::post::Post;
-pub use self::straggler::Straggler;
+pub use self::straggler::{PostReport, Straggler};
 
 use self::post::{PROMOTED, Slot};
 

@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use log::debug;
 
-pub use self::crew::{Counts, Crew, Look, Post, Straggler};
+pub use self::crew::{Counts, Crew, Look, Post, PostReport, Straggler};
 pub use self::fields::is_hop_by_hop;
 pub use self::foreman::Foreman;
 pub use self::forward::Timeouts;

@@ -33,9 +33,25 @@ pub struct Listening {
     pub addresses: Vec<String>,
     /// What its thread is called where there is only one of the kind.
     pub name: &'static str,
+    /// How many connections there are.
+    pub census: CensusTaker,
     /// What its thread runs.
     pub run: Box<Body>,
 }
+
+/// Clients' connections at one moment, and what was refused before it came to the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// All that are open.
+    pub n_open: usize,
+    /// Of those, the ones between two requests that no thread holds.
+    pub n_idle: usize,
+    /// Requests and connections that the listener refused itself, ever.
+    pub n_refused: u64,
+}
+
+/// Counts connections; none where the listener does not know them. Called by any thread.
+pub type CensusTaker = Box<dyn Fn() -> Option<Census> + Send + Sync>;
 
 /// Fills the queue until the first flag is set, and ends when the second is.
 type Body = dyn FnOnce(Queue, &AtomicBool, &AtomicBool) -> Ended + Send;
@@ -46,6 +62,7 @@ impl From<Gate> for Listening {
             waker: Waker::Gate(gate.waker()),
             addresses: gate.addresses(),
             name: "waiter",
+            census: gate.census(),
             run: Box::new(|queue, stopping, finished| gate.run(queue, stopping, finished)),
         }
     }
@@ -58,6 +75,7 @@ impl From<TinyListener> for Listening {
             waker: Waker::TinyHttp(Arc::clone(&listener)),
             addresses: vec![listener.address().to_string()],
             name: "listener",
+            census: Box::new(|| None),
             run: Box::new(move |queue, stopping, finished| listener.run(queue, stopping, finished)),
         }
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::jobs::Jobs;
-pub use self::listening::{Listening, Waker};
+pub use self::listening::{Census, CensusTaker, Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};
 pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};
 

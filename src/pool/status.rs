@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::pool::{Forced, Pool, State};
+use crate::watch::{N_CLASSES, Sums};
 
 /// A pool as it is at one moment.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct PoolReport {
     pub n_in_flight: usize,
     /// Requests ever.
     pub n_requests: u64,
+    /// Answers that no backend gave, in the order of [`Class::ALL`](crate::watch::Class::ALL).
+    pub own_answers: [u64; N_CLASSES],
     /// Its backends, in order.
     pub backends: Vec<BackendReport>,
 }
@@ -51,6 +54,12 @@ pub struct BackendReport {
     pub n_requests: u64,
     /// Attempts that failed by its fault.
     pub n_failures: u64,
+    /// Never given again.
+    pub id: u64,
+    /// Answers that were passed on, in the order of [`Class::ALL`](crate::watch::Class::ALL).
+    pub answers: [u64; N_CLASSES],
+    /// How long these took.
+    pub times: Sums,
 }
 
 impl Pool {
@@ -97,12 +106,16 @@ impl Pool {
             n_in_flight: member.backend.n_in_flight(),
             n_requests: member.backend.n_requests(),
             n_failures: member.backend.n_failures(),
+            id: member.backend.id,
+            answers: member.backend.tally.classes(),
+            times: member.backend.tally.times().sums(),
         });
         PoolReport {
             name: self.name.clone(),
             policy: roster.settings.policy.to_string(),
             n_in_flight: self.traffic.n_active(),
             n_requests: self.traffic.n_requests(),
+            own_answers: self.own_answers.classes(),
             backends: backends.collect(),
         }
     }

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, warn};
 
+use crate::admin::sight::Sight;
 use crate::admin::{self, Admin};
 use crate::exchange::Shared;
-use crate::intake::Ended;
+use crate::intake::{CensusTaker, Ended, Jobs};
 use crate::process::config::Config;
 use crate::server::listening::Waker;
 use crate::server::running_site::RunningSite;
 use crate::server::{Event, StartError, spawn};
 use crate::system::join;
+use crate::watch::history::{History, run_sampler};
 
 /// How long the end of the process waits for answers of the API. All come at once, but to clients
 /// that drip their content or do not read, and nothing is lost with those.
@@ -34,6 +36,10 @@ pub struct AdminThreads {
     handlers: Vec<JoinHandle<()>>,
     /// No message ever comes; disconnected means that all handlers have returned.
     handlers_done: Receiver<Infallible>,
+    /// Takes a sample each second.
+    sampler: JoinHandle<()>,
+    /// Dropped, it ends the sampler.
+    stop_sampler: Sender<()>,
 }
 
 /// The admin API's listener, bound before anything runs, so that a failure is one of the start.
@@ -61,10 +67,28 @@ impl AdminDoor {
     }
 
     /// Starts its threads.
-    pub fn start(self, shared: &Shared, events: Sender<Event>) -> Result<AdminThreads, StartError> {
+    pub fn start(
+        self,
+        shared: &Shared,
+        events: Sender<Event>,
+        of_intake: OfIntake,
+    ) -> Result<AdminThreads, StartError> {
+        let history = Arc::new(History::default());
+        // Capacity 0: no message ever comes; disconnected means stop.
+        let (stop_sampler, stopped) = bounded(0);
+        let (watch, pools) = (Arc::clone(&shared.watch), Arc::clone(&shared.pools));
+        let taken = Arc::clone(&history);
+        let sampler = spawn("sampler", move || {
+            run_sampler(&taken, &stopped, |now| {
+                let pools = pools.all();
+                let reports = pools.iter().map(|pool| pool.report(now));
+                (watch.totals(), reports.collect())
+            });
+        })?;
         let site = RunningSite {
             pools: Arc::clone(&shared.pools),
             crew: Arc::clone(&shared.crew),
+            sight: sight(shared, of_intake, history),
             events,
         };
         let stopping = Arc::clone(&shared.stopping);
@@ -101,7 +125,40 @@ impl AdminDoor {
             listener,
             handlers,
             handlers_done,
+            sampler,
+            stop_sampler,
         })
+    }
+}
+
+/// What of the intake can be seen.
+pub struct OfIntake {
+    pub jobs: Jobs,
+    pub queue_capacity: usize,
+    pub census: CensusTaker,
+}
+
+impl OfIntake {
+    pub fn new(jobs: &Jobs, queue_capacity: usize, census: CensusTaker) -> OfIntake {
+        OfIntake {
+            jobs: jobs.clone(),
+            queue_capacity,
+            census,
+        }
+    }
+}
+
+fn sight(shared: &Shared, of_intake: OfIntake, history: Arc<History>) -> Sight {
+    Sight {
+        pools: Arc::clone(&shared.pools),
+        crew: Arc::clone(&shared.crew),
+        watch: Arc::clone(&shared.watch),
+        counters: Arc::clone(&shared.counters),
+        jobs: of_intake.jobs,
+        queue_capacity: of_intake.queue_capacity,
+        census: of_intake.census,
+        stopping: Arc::clone(&shared.stopping),
+        history,
     }
 }
 
@@ -116,6 +173,8 @@ impl AdminThreads {
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         self.waker.wake();
+        drop(self.stop_sampler);
+        join(self.sampler);
         if self.handlers_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             warn!("the admin API has slow clients, which are cut off");
             return;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
+use crate::admin::sight::Sight;
 use crate::admin::{ReloadError, Site};
 use crate::exchange::{Crew, Straggler};
 use crate::pool::{BackendSpec, ChangeError, Forced, Pool, PoolReport, Pools};
@@ -17,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct RunningSite {
     pub pools: Arc<Pools>,
     pub crew: Arc<Crew>,
+    /// What page and metrics look at.
+    pub sight: Sight,
     /// Tells the main thread.
     pub events: Sender<Event>,
 }
@@ -29,6 +32,10 @@ impl RunningSite {
 }
 
 impl Site for RunningSite {
+    fn sight(&self) -> Option<&Sight> {
+        Some(&self.sight)
+    }
+
     fn report(&self, now: Instant) -> Vec<PoolReport> {
         let pools = self.pools.all();
         pools.iter().map(|pool| pool.report(now)).collect()

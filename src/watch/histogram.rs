@@ -143,7 +143,7 @@ impl Sums {
 
 /// Milliseconds of microseconds.
 pub fn ms(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64() * 1_000.0
+    (Duration::from_micros(us).as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 /// Whole microseconds, of what no one waits longer for than u64 holds.

@@ -7,6 +7,7 @@
 mod counters;
 mod fate;
 mod histogram;
+pub mod history;
 mod lane;
 mod recent;
 mod sheet;
@@ -37,8 +38,6 @@ pub struct Watch {
     sheets: Vec<OnceLock<Arc<Sheet>>>,
     /// Of the thread `refuser`.
     pub refuser: Arc<Sheet>,
-    /// Of what the listener refuses itself.
-    pub door: Tally,
     /// The last exchanges, if somebody may ask for them.
     pub recent: Option<Recent>,
 }
@@ -50,7 +49,6 @@ impl Watch {
             epoch,
             sheets: (0..n_threads).map(|_| OnceLock::new()).collect(),
             refuser: Arc::new(Sheet::new(epoch)),
-            door: Tally::default(),
             recent: None,
         }
     }

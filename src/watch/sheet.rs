@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::watch::fate::N_FATES;
+use crate::watch::fate::{By, Fate, N_FATES};
 use crate::watch::histogram::{Histogram, Sums, bump};
 use crate::watch::lane::Lane;
 use crate::watch::story::Story;
@@ -126,6 +126,21 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Exchanges that ended like this.
+    pub fn of(&self, fate: Fate) -> u64 {
+        self.fates[fate as usize]
+    }
+
+    /// Exchanges that a backend, this program or a limit ended.
+    pub fn n_errors(&self) -> u64 {
+        let is_error = |fate: &Fate| match fate.by() {
+            By::Backend | By::Limit => true,
+            By::Us => *fate != Fate::Redirected,
+            By::Nobody | By::Client => false,
+        };
+        Fate::all().filter(is_error).map(|fate| self.of(fate)).sum()
+    }
+
     /// Exchanges that have ended.
     pub fn n(&self) -> u64 {
         self.fates.iter().sum()

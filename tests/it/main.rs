@@ -49,3 +49,4 @@ mod streaming;
 mod truncation;
 mod tunnels;
 mod usage;
+mod watch;

@@ -167,6 +167,7 @@ impl Acceptor {
         // Behind a balancer the client is known only from the PROXY header.
         let counted = client.filter(|_| !shared.settings.accept_proxy);
         if counted.is_some_and(|client| !ticket.charge(client)) {
+            shared.lot.note_refused();
             send_away(&socket);
             return Ok(Accepted::Next);
         }

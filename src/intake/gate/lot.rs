@@ -9,10 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::intake::Census;
 use crate::intake::gate::connection::Connection;
 use crate::intake::gate::readiness::Readiness;
 
@@ -33,6 +35,8 @@ pub struct Lot {
     /// Protects who is parked, in which order they expire, and the counts, because these must
     /// agree. Held to add or take out one connection; sockets are closed outside.
     state: Mutex<State>,
+    /// Refused before the queue, ever. Relaxed: read alone, for a sum.
+    n_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,7 @@ impl Lot {
             readiness: Readiness::new()?,
             room,
             state: Mutex::new(State::default()),
+            n_refused: AtomicU64::new(0),
         })
     }
 
@@ -263,6 +268,21 @@ impl Lot {
     /// How many connections are open.
     pub fn n_open(&self) -> usize {
         self.state.lock().n_open
+    }
+
+    /// How many are open and idle, and how much was refused.
+    pub fn census(&self) -> Census {
+        let state = self.state.lock();
+        Census {
+            n_open: state.n_open,
+            n_idle: state.idle.len(),
+            n_refused: self.n_refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Something was refused before it came to the queue.
+    pub fn note_refused(&self) {
+        self.n_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes out what is left, at the end.

@@ -37,7 +37,7 @@ use rustix::net::{Shutdown, shutdown};
 
 use crate::intake::check::Limits;
 use crate::intake::own::write_own;
-use crate::intake::{ClientRequest, Jobs, ListenAt, Refusal};
+use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal};
 use crate::system::reset;
 
 use self::connection::Connection;
@@ -154,6 +154,12 @@ impl Gate {
         sockets.map(|socket| socket.bound.to_string()).collect()
     }
 
+    /// How many connections there are, for whoever asks.
+    pub fn census(&self) -> CensusTaker {
+        let lot = Arc::clone(&self.shared.lot);
+        Box::new(move || Some(lot.census()))
+    }
+
     /// What ends the wait of the waiter, for [`Gate::run`] to look at its flags.
     pub fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.shared))
@@ -210,6 +216,7 @@ impl Shared {
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
 /// and a client whose buffer is full does not read answers.
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
+    shared.lot.note_refused();
     if tell(&connection.socket, &connection.stand_in(), refusal).is_err() {
         return reset(&*connection.socket);
     }
