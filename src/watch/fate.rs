@@ -224,4 +224,15 @@ mod tests {
         let names: HashSet<_> = all.iter().map(|fate| fate.name()).collect();
         assert_eq!((codes.len(), names.len()), (N_FATES, N_FATES));
     }
+
+    #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = include_str!("../../README.md");
+        for fate in Fate::all() {
+            let (code, name, meaning) = (fate.code(), fate.name(), fate.meaning());
+            let (by, phase) = (fate.by().name(), fate.phase());
+            let row = format!("| {code} | `{name}` | {by} | {phase} | {meaning} |");
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
 }

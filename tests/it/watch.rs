@@ -179,19 +179,26 @@ fn the_admin_listener_answers_while_all_workers_are_busy_and_the_queue_is_full()
     ];
     let admin = Admin::before(&[backend.addr], &options);
     let (sender, answers) = channel();
-    for _ in 0..8 {
-        let (mut client, sender) = (admin.threadbare.client(), sender.clone());
-        // The test may be over, and its receiver gone.
-        thread::spawn(move || sender.send(client.get("/slow").status).unwrap_or_default());
+    let ask = |n: usize| {
+        for _ in 0..n {
+            let (mut client, sender) = (admin.threadbare.client(), sender.clone());
+            // The test may be over, and its receiver gone.
+            thread::spawn(move || sender.send(client.get("/slow").status).unwrap_or_default());
+        }
+    };
+    // One after the other: two at once may not fit into the queue before a worker wakes.
+    for n in 1..=2 {
+        ask(1);
+        backend.await_requests(n);
     }
+    ask(6);
     for _ in 0..5 {
         assert_eq!(
             answers.recv_timeout(DEADLINE),
             Ok(503),
-            "those beyond the queue"
+            "they find no place"
         );
     }
-    backend.await_requests(2);
     let live = admin.see("/live");
     assert_eq!(live["queue"]["depth"], 1, "{live}");
     assert_eq!(live["in_flight"], 2, "{live}");
