@@ -12,7 +12,7 @@ use crate::admin::json::{
 use crate::admin::problem::{Answer, Problem};
 use crate::admin::sight::{self, Sight};
 use crate::admin::site::{ChangeError, Forced, ReloadError};
-use crate::admin::{Admin, live, metrics, requests};
+use crate::admin::{Admin, live, metrics, page, requests};
 use crate::intake::{Client, ClientRequest};
 use crate::percent;
 
@@ -37,6 +37,7 @@ enum Place {
     State(String, String),
     Reload,
     Shutdown,
+    Page,
     Live,
     Metrics,
     Healthz,
@@ -68,6 +69,7 @@ impl Place {
             ["status"] => Place::Status,
             ["reload"] => Place::Reload,
             ["shutdown"] => Place::Shutdown,
+            [""] => Place::Page,
             ["live"] => Place::Live,
             ["metrics"] => Place::Metrics,
             ["healthz"] => Place::Healthz,
@@ -205,6 +207,7 @@ impl Admin {
                 let unknown = || Problem::new(404, format!("pool {of} has no backend {name}"));
                 Ok(Answer::json(200, &found.ok_or_else(unknown)?))
             }
+            Place::Page => Ok(page::answer()),
             Place::Healthz => Ok(Answer::text(200, PLAIN, "live\n".to_owned())),
             Place::Readyz => Ok(sight::ready(self.sight()?)),
             Place::Metrics => {

@@ -38,6 +38,7 @@ mod drain;
 pub mod json;
 mod live;
 mod metrics;
+mod page;
 mod problem;
 mod requests;
 mod serve;

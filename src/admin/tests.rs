@@ -213,7 +213,7 @@ fn status_tells_all_of_it_and_head_tells_its_length() {
 
 /// Status, method, target, content, and a part of what the problem says.
 const PROBLEMS: &str = r#"
-404 | GET    | /                                      | | nothing at /
+404 | GET    | /nothing                               | | nothing at /
 404 | GET    | /status/                               | | nothing at /status/
 404 | GET    | /pools/none                            | | no pool none
 404 | GET    | /pools/default/backends/none           | | no backend none
