@@ -21,7 +21,7 @@
 //!
 //! | room | what it knows | what it never knows |
 //! |---|---|---|
-//! | [`process`] | options, file, signals, the log, the demo, `ctl` | requests |
+//! | [`process`] | options, file, signals, the log, the demo, `ctl`, service manager | requests |
 //! | [`intake`] | clients: listener, strict checks, the queue | backends |
 //! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
 //! | [`pool`] | backends: turn, health, dials, drains, idle connections | clients |
@@ -51,6 +51,7 @@
 //! - Only the main thread applies a configuration. An exchange sees one edition of it from its
 //!   beginning to its end ([`exchange::Edition`]); a reload replaces the edition, and changes the
 //!   pools in place, so that backends that stay keep all they have.
+//! - The watchdog is fed only while waiter, workers and health thread get on (`server/life.rs`).
 //! - Who only looks after the pools (health, resolver, admin) holds up no exchange. The admin API
 //!   has its own listener, queue and threads, one of which never waits.
 //! - The state file is written whole or not at all, by the main thread; what can't be believed of

@@ -11,6 +11,7 @@ use threadbare::pool::BackendSpec;
 use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
+use threadbare::process::notify::Notifier;
 use threadbare::process::{ctl, limits, logging};
 use threadbare::server::{self, Server};
 
@@ -77,7 +78,8 @@ fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {
     // Capacity 1: one reload is as good as many, and who tells of a stop waits for its place.
     let (tell, events) = bounded(1);
     server::watch_signals(&stopping, tell.clone()).map_err(|e| format!("signals: {e}"))?;
-    let server = Server::start(&config, stopping, tell).map_err(|e| e.to_string())?;
+    let notifier = Notifier::from_env();
+    let server = Server::start(&config, stopping, tell, notifier).map_err(|e| e.to_string())?;
     let address = server.addresses().join(", ");
     let (n_workers, n_backends) = (config.n_workers, n_backends(&config));
     let shown = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());

@@ -11,6 +11,7 @@
 //! | `resolver` | the server is gone | nobody: a look-up has no deadline |
 //! | `look-up`, of a reload | all new names are looked up | nobody: a look-up has no deadline |
 //! | `signals` | the first signal to stop has come | nobody: it waits for the user |
+//! | `notify`, where a service manager listens | the server is gone | `stop` |
 //! | `admin` | it was told to stop | `stop` |
 //! | `admin-N` | the admin API's queue is closed and empty | `stop` |
 //! | `sampler` | the admin API stops | `stop` |
@@ -30,12 +31,15 @@
 
 mod admin;
 mod diff;
+mod life;
 mod listening;
 mod meant;
+mod notify;
 mod run;
 mod running_site;
 mod site;
 mod start_error;
+mod threads;
 
 use std::convert::Infallible;
 use std::io;
@@ -51,12 +55,15 @@ pub use self::run::{Event, Reloaded, run_until_stopped};
 pub use self::start_error::StartError;
 
 use self::admin::{AdminDoor, AdminThreads, OfIntake};
-use self::listening::{Listening, Waker, listen};
+use self::listening::{Waker, listen};
+use self::notify::{Service, Vitals};
 use self::site::{Found, Site};
+use self::threads::{start_health, start_listener, start_refuser};
 use crate::exchange::{self, Crew, Foreman, Shared};
-use crate::intake::{Ended, Jobs, Refused, queue};
+use crate::intake::{Jobs, queue};
 use crate::pool;
 use crate::process::config::Config;
+use crate::process::notify::Notifier;
 use crate::process::signals;
 use crate::system::join;
 
@@ -84,6 +91,7 @@ pub struct Server {
     /// Where the resolver hears that it shall look now. None once it runs.
     resolver: Option<Receiver<()>>,
     admin: Option<AdminThreads>,
+    service: Service,
 }
 
 /// How a stop went.
@@ -104,6 +112,7 @@ impl Server {
         config: &Config,
         stopping: Arc<AtomicBool>,
         events: Sender<Event>,
+        notifier: Notifier,
     ) -> Result<Server, StartError> {
         // Capacity 1: one message is as good as many.
         let (look_up, asked) = bounded(1);
@@ -121,8 +130,7 @@ impl Server {
         let ring = move || ring.try_send(()).unwrap_or_default(); // full: it is awake
         let crew = Crew::new(config.n_workers, config.max_long_haul, Instant::now(), ring);
         let shared = site.share(stopping, crew, queue.retry_after());
-        let pools = Arc::clone(&shared.pools);
-        let health = spawn("health", move || pool::run_health(&pools, &hinted))?;
+        let (health, health_pulse) = start_health(&shared, hinted)?;
         let outfit = Outfit {
             shared: shared.clone(),
             jobs: jobs.clone(),
@@ -132,18 +140,19 @@ impl Server {
         let foreman = start_crew(outfit, bell, config.long_haul_after)?;
         let refuser = start_refuser(shared.clone(), refusals)?;
         let finished = Arc::new(AtomicBool::new(false));
-        let Listening {
-            waker,
-            addresses,
-            name,
-            census,
-            run,
-        } = listening;
-        let flags = (Arc::clone(&shared.stopping), Arc::clone(&finished));
-        let tell = events.clone();
-        let listener_thread = spawn(name, move || {
-            tell_if_it_died(run(queue, &flags.0, &flags.1), &tell);
-        })?;
+        let (waker, addresses) = (listening.waker.clone(), listening.addresses.clone());
+        let vitals = Vitals {
+            waker: waker.clone(),
+            listener: Arc::clone(&listening.pulse),
+            health: health_pulse,
+            jobs: jobs.clone(),
+            pools: Arc::clone(&shared.pools),
+            queue_timeout: config.queue_timeout,
+            addresses: addresses.join(", "),
+            stopping: Arc::clone(&shared.stopping),
+        };
+        let flags = [&shared.stopping, &finished].map(Arc::clone);
+        let (listener_thread, census) = start_listener(listening, queue, flags, events.clone())?;
         let of_intake = OfIntake::new(&jobs, config.queue_capacity, census);
         let admin = admin.map(|door| door.start(&shared, events, of_intake));
         let admin = admin.transpose()?;
@@ -161,6 +170,7 @@ impl Server {
             health,
             resolver: Some(asked),
             admin,
+            service: Service::start(vitals, notifier)?,
         };
         server.start_resolver()?;
         Ok(server)
@@ -229,6 +239,7 @@ impl Server {
         self.waker.wake();
         join(self.listener_thread);
         join(self.refuser);
+        self.service.stop();
         Stopped::Drained
     }
 
@@ -244,21 +255,6 @@ impl Server {
             n => Stopped::CutOff(n),
         }
     }
-}
-
-/// Tells the main thread of a listener's end that nobody asked for.
-fn tell_if_it_died(ended: Ended, events: &Sender<Event>) {
-    match ended {
-        Ended::Stopped => {}
-        Ended::Died(reason) => {
-            // Waits for a place, which a reload may take; an error: it stops anyway.
-            let _ = events.send(Event::ListenerDied(reason));
-        }
-    }
-}
-
-fn start_refuser(shared: Shared, refusals: Receiver<Refused>) -> io::Result<JoinHandle<()>> {
-    spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
 }
 
 /// What every worker is given.

@@ -1,7 +1,7 @@
 //! The workers' end of the queue, and how many of them have nothing to do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, RecvError};
 
@@ -11,24 +11,40 @@ use crate::intake::Job;
 #[derive(Clone, Debug)]
 pub struct Jobs {
     waiting: Receiver<Job>,
-    /// Workers that wait here for a job. Relaxed: publishes nothing else. A stale read lets a
-    /// worker linger on its client's connection once too often, or once too rarely.
-    n_free: Arc<AtomicUsize>,
+    /// Below: the workers that wait here for a job. Above: how many jobs they have taken. One
+    /// number, so that both are of one moment, and counting costs nothing more. Relaxed: publishes
+    /// nothing else. A stale read lets a worker linger on its client's connection once too often,
+    /// or once too rarely.
+    tally: Arc<AtomicU64>,
+}
+
+/// One job taken, in the tally; there are never so many workers.
+const TAKEN: u64 = 1 << 16;
+
+/// How the queue stands, for the one who looks whether it moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Workers that wait for a job.
+    pub n_free: u64,
+    /// Jobs that workers have taken ever.
+    pub n_taken: u64,
+    /// Jobs that wait for a worker.
+    pub n_waiting: usize,
 }
 
 impl Jobs {
     /// The workers' end of this channel.
     pub fn new(waiting: Receiver<Job>) -> Jobs {
-        let n_free = Arc::default();
-        Jobs { waiting, n_free }
+        let tally = Arc::default();
+        Jobs { waiting, tally }
     }
 
     /// Waits for the next job; an error once the queue is closed and empty. No deadline: closing
     /// the queue is what ends the wait.
     pub fn recv(&self) -> Result<Job, RecvError> {
-        self.n_free.fetch_add(1, Ordering::Relaxed);
+        self.tally.fetch_add(1, Ordering::Relaxed);
         let job = self.waiting.recv();
-        self.n_free.fetch_sub(1, Ordering::Relaxed);
+        self.tally.fetch_add(TAKEN - 1, Ordering::Relaxed);
         job
     }
 
@@ -44,6 +60,19 @@ impl Jobs {
 
     /// Workers that wait for a job.
     pub fn n_free(&self) -> usize {
-        self.n_free.load(Ordering::Relaxed)
+        let n = self.tally.load(Ordering::Relaxed) % TAKEN;
+        usize::try_from(n).unwrap_or(usize::MAX)
+    }
+
+    /// How it stands now.
+    pub fn traffic(&self) -> Traffic {
+        // First what waits: a job that is taken in between is then seen as taken.
+        let n_waiting = self.waiting.len();
+        let tally = self.tally.load(Ordering::Relaxed);
+        Traffic {
+            n_free: tally % TAKEN,
+            n_taken: tally / TAKEN,
+            n_waiting,
+        }
     }
 }

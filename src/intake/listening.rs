@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 use crate::intake::gate::{self, Gate};
 use crate::intake::tiny::TinyListener;
 use crate::intake::{Ended, Queue};
+use crate::watch::Pulse;
 
 /// Ends the wait of a listener's thread, so that it looks at its flags.
+#[derive(Clone)]
 pub enum Waker {
     /// That of a gate.
     Gate(gate::Waker),
@@ -35,6 +37,8 @@ pub struct Listening {
     pub name: &'static str,
     /// How many connections there are.
     pub census: CensusTaker,
+    /// Beaten by its thread at each turn of its loop, at the latest when it is woken.
+    pub pulse: Arc<Pulse>,
     /// What its thread runs.
     pub run: Box<Body>,
 }
@@ -61,6 +65,7 @@ impl From<Gate> for Listening {
         Listening {
             waker: Waker::Gate(gate.waker()),
             addresses: gate.addresses(),
+            pulse: gate.pulse(),
             name: "waiter",
             census: gate.census(),
             run: Box::new(|queue, stopping, finished| gate.run(queue, stopping, finished)),
@@ -74,6 +79,7 @@ impl From<TinyListener> for Listening {
         Listening {
             waker: Waker::TinyHttp(Arc::clone(&listener)),
             addresses: vec![listener.address().to_string()],
+            pulse: listener.pulse(),
             name: "listener",
             census: Box::new(|| None),
             run: Box::new(move |queue, stopping, finished| listener.run(queue, stopping, finished)),

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::jobs::Jobs;
+pub use self::jobs::{Jobs, Traffic};
 pub use self::listening::{Census, CensusTaker, Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};
 pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};

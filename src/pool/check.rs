@@ -8,6 +8,7 @@ use crate::pool::balance;
 use crate::pool::probe::{Found, Prober, Target};
 use crate::pool::settings::ProbeKind;
 use crate::pool::{Pool, Pools};
+use crate::watch::Pulse;
 
 /// The longest that the thread does not look at who is due: pools change without telling it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,11 +25,13 @@ const JITTER_PERMILLE: u64 = 100;
 /// The body of the thread `health`.
 ///
 /// A hint says that an exchange just failed: look now. Ends when all senders of hints are gone,
-/// which the workers hold: the last one that returns ends this thread.
-pub fn run(pools: &Pools, hints: &Receiver<()>) {
+/// which the workers hold: the last one that returns ends this thread. Beats at each turn: no wait
+/// is longer than `LOOK_INTERVAL`.
+pub fn run(pools: &Pools, hints: &Receiver<()>, pulse: &Pulse) {
     let mut prober = Prober::new();
     let mut next_sweep = Instant::now();
     loop {
+        pulse.beat();
         let now = Instant::now();
         let all = pools.all();
         let mut next = now + LOOK_INTERVAL;

@@ -10,6 +10,7 @@ mod faults;
 mod file;
 pub mod limits;
 pub mod logging;
+pub mod notify;
 mod options;
 mod setting;
 pub mod signals;

@@ -36,6 +36,7 @@ pub fn run_until_stopped(
     events: Receiver<Event>,
     reread: impl Fn() -> Result<Config, Vec<String>>,
 ) -> u8 {
+    server.service.ready();
     // What came while a reload waited for names.
     let mut later = VecDeque::new();
     let mut next_upkeep = Instant::now() + UPKEEP_INTERVAL;
@@ -51,7 +52,9 @@ pub fn run_until_stopped(
                 server.site.keep_up();
             }
             Ok(Event::Reload(asker)) => {
+                server.service.reloading();
                 let reloaded = reload(&mut server, &reread, &events, &mut later);
+                server.service.reloaded(&reloaded);
                 if let Some(asker) = asker {
                     let _ = asker.try_send(reloaded); // it does not wait any more
                 }
@@ -59,10 +62,12 @@ pub fn run_until_stopped(
             Ok(Event::Stop(cause)) => {
                 server.announce_stop();
                 info!("stopping: {cause}");
+                server.service.stopping(cause);
                 break false;
             }
             Ok(Event::ListenerDied(reason)) => {
                 error!("stopping: the listener died: {reason}");
+                server.service.stopping("the listener died");
                 break true;
             }
             Err(RecvTimeoutError::Disconnected) => {

@@ -41,6 +41,7 @@ mod retries;
 mod retry;
 mod returning;
 mod routes;
+mod service;
 mod share;
 mod shutdown;
 mod slow_start;

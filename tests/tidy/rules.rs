@@ -70,6 +70,8 @@ const TEST_FILES: &[&str] = &[
     "src/process/effective/tests",
     "src/process/file/tests",
     "src/server/diff/tests.rs",
+    "src/server/life/tests.rs",
+    "src/server/notify/tests.rs",
     "src/server/run/tests.rs",
 ];
 

@@ -39,6 +39,7 @@ use crate::intake::check::Limits;
 use crate::intake::own::write_own;
 use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal};
 use crate::system::reset;
+use crate::watch::Pulse;
 
 use self::connection::Connection;
 use self::listen::{ListeningSocket, SocketTimeouts};
@@ -95,6 +96,7 @@ impl Settings {
 pub struct Gate {
     sockets: Vec<ListeningSocket>,
     shared: Arc<Shared>,
+    pulse: Arc<Pulse>,
 }
 
 /// What the waiter and the workers share.
@@ -145,7 +147,11 @@ impl Gate {
             jobs,
             stopping,
         });
-        Ok(Gate { sockets, shared })
+        Ok(Gate {
+            sockets,
+            shared,
+            pulse: Arc::default(),
+        })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -158,6 +164,11 @@ impl Gate {
     pub fn census(&self) -> CensusTaker {
         let lot = Arc::clone(&self.shared.lot);
         Box::new(move || Some(lot.census()))
+    }
+
+    /// The waiter's sign of life: a beat at each turn. Woken, it turns at once.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// What ends the wait of the waiter, for [`Gate::run`] to look at its flags.

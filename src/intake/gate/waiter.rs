@@ -15,6 +15,7 @@ use crate::intake::gate::accept::Acceptor;
 use crate::intake::gate::connection::{Connection, Expiry, PIECE, Progress};
 use crate::intake::gate::{Gate, Shared, client, refuse};
 use crate::intake::{Ended, Queue};
+use crate::watch::Pulse;
 
 /// Nothing came in for this long after the stop: what was on its way has arrived.
 const QUIET: Duration = Duration::from_millis(20);
@@ -27,6 +28,7 @@ struct Waiter {
     shared: Arc<Shared>,
     acceptor: Acceptor,
     queue: Queue,
+    pulse: Arc<Pulse>,
     /// Room for what one connection sends, lent to each in turn.
     scratch: Vec<u8>,
     ready: Vec<u64>,
@@ -45,6 +47,7 @@ impl Gate {
             shared: self.shared,
             acceptor,
             queue,
+            pulse: self.pulse,
             scratch: Vec::with_capacity(PIECE),
             ready: Vec::new(),
         };
@@ -63,6 +66,7 @@ impl Gate {
 impl Waiter {
     /// Waits once, until `limit` at most, and does what there is to do. True if anything came in.
     fn turn(&mut self, limit: Option<Instant>) -> io::Result<bool> {
+        self.pulse.beat();
         let now = Instant::now();
         let others = [self.queue.expire(now), self.acceptor.resumes_at(), limit];
         let until = self

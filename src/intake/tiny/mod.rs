@@ -24,6 +24,7 @@ use crate::intake::fields::Fields;
 use crate::intake::{
     ClientRequest, ContentFraming, Ended, Ending, Job, Queue, Refusal, Version, check,
 };
+use crate::watch::Pulse;
 
 use self::accept::{AcceptWatch, Accepting};
 use self::client::TinyClient;
@@ -46,6 +47,7 @@ pub struct TinyListener {
     connections: Arc<Connections>,
     watch: AcceptWatch,
     idle_timeout: Duration,
+    pulse: Arc<Pulse>,
     /// Open ones before the first client could connect.
     n_descriptors: usize,
 }
@@ -69,6 +71,7 @@ impl TinyListener {
             connections,
             watch,
             idle_timeout,
+            pulse: Arc::default(),
             n_descriptors,
         })
     }
@@ -76,6 +79,11 @@ impl TinyListener {
     /// Where it listens, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The listener thread's sign of life.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// Makes [`TinyListener::run`] look at `stopping` at once.
@@ -91,6 +99,7 @@ impl TinyListener {
         let mut nudge = Nudge::new(self.address, self.idle_timeout, self.n_descriptors);
         // Acquire pairs with the signal handler's store: who sees it set is behind the signal.
         while !stopping.load(Ordering::Acquire) {
+            self.pulse.beat();
             let now = Instant::now();
             if now >= next_watch {
                 next_watch = now + WATCH_INTERVAL;
@@ -119,6 +128,7 @@ impl TinyListener {
     fn drain(&self, accepting: &mut Accepting<'_>, queue: &mut Queue, finished: &AtomicBool) {
         let mut quiet_at = Instant::now() + QUIET;
         while Instant::now() < quiet_at {
+            self.pulse.beat();
             queue.expire(Instant::now());
             let left = quiet_at.saturating_duration_since(Instant::now());
             // An error here is the accept thread's, which has just been stopped.
@@ -129,6 +139,7 @@ impl TinyListener {
         }
         queue.close();
         while !finished.load(Ordering::Acquire) {
+            self.pulse.beat();
             if let Ok(Some(request)) = accepting.next(WATCH_INTERVAL) {
                 self.admit(request, queue);
             }

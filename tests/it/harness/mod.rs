@@ -7,6 +7,7 @@ mod file;
 mod folder;
 mod hold;
 mod load;
+mod manager;
 mod message;
 mod pattern;
 mod ports;
@@ -24,6 +25,7 @@ pub use folder::Folder;
 #[allow(unused_imports)] // the trait is for tests/interop, which has other mortals
 pub use hold::{Mortal, hold};
 pub use load::Counting;
+pub use manager::Manager;
 pub use message::{Framing, Head, Seen, text};
 pub use pattern::Pattern;
 pub use ports::HangingPort;

@@ -1,0 +1,67 @@
+//! Starts the three threads beside the workers: the listener's, the health thread, the refuser.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::exchange::{self, Shared};
+use crate::intake::{CensusTaker, Ended, Queue, Refused};
+use crate::pool;
+use crate::server::listening::Listening;
+use crate::server::{Event, spawn};
+use crate::watch::Pulse;
+
+/// The flags are those of its stop and of its end. Returned with who tells how many connections
+/// there are.
+pub fn start_listener(
+    listening: Listening,
+    queue: Queue,
+    [stopping, finished]: [Arc<AtomicBool>; 2],
+    events: Sender<Event>,
+) -> io::Result<(JoinHandle<()>, CensusTaker)> {
+    let Listening {
+        name,
+        census,
+        pulse,
+        run,
+        ..
+    } = listening;
+    let thread = spawn(name, move || {
+        tell_if_it_died(run(queue, &stopping, &finished), &events);
+        pulse.end();
+    })?;
+    Ok((thread, census))
+}
+
+/// Tells the main thread of a listener's end that nobody asked for.
+fn tell_if_it_died(ended: Ended, events: &Sender<Event>) {
+    match ended {
+        Ended::Stopped => {}
+        Ended::Died(reason) => {
+            // Waits for a place, which a reload may take; an error: it stops anyway.
+            let _ = events.send(Event::ListenerDied(reason));
+        }
+    }
+}
+
+/// With its sign of life.
+pub fn start_health(
+    shared: &Shared,
+    hinted: Receiver<()>,
+) -> io::Result<(JoinHandle<()>, Arc<Pulse>)> {
+    let (pools, pulse) = (Arc::clone(&shared.pools), Arc::<Pulse>::default());
+    let beaten = Arc::clone(&pulse);
+    let health = spawn("health", move || {
+        pool::run_health(&pools, &hinted, &beaten);
+        beaten.end();
+    })?;
+    Ok((health, pulse))
+}
+
+/// What the queue refuses is answered there.
+pub fn start_refuser(shared: Shared, refusals: Receiver<Refused>) -> io::Result<JoinHandle<()>> {
+    spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
+}

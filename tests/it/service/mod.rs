@@ -1,0 +1,3 @@
+//! As a service: what the manager is told, what it hands over, what it is given to read.
+
+mod notify;
