@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Ok(Asked::Print(text)) => print(&text),
         Ok(Asked::Run(config)) if config.check_only => print(&config.describe()),
         Ok(Asked::Run(config)) => {
-            logging::start(config.log_level);
+            logging::start(config.log_format, config.log_level);
             log_panics();
             match run(*config, &words) {
                 Ok(code) => ExitCode::from(code),

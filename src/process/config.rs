@@ -12,6 +12,7 @@ use crate::intake::ListenAt;
 use crate::intake::check::Limits;
 use crate::pool::PoolSpec;
 use crate::process::faults::{Faults, Given, Place};
+use crate::process::logging::LogFormat;
 
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// What the log keeps.
     pub log_level: LevelFilter,
+    /// How it is written.
+    pub log_format: LogFormat,
     /// Only describe what would run.
     pub check_only: bool,
 }
@@ -151,6 +154,7 @@ impl Default for Config {
             drain_dir: None,
             shutdown_timeout: Duration::from_secs(5),
             log_level: LevelFilter::Info,
+            log_format: LogFormat::Text,
             check_only: false,
         }
     }

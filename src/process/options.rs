@@ -150,6 +150,10 @@ pub struct Options {
     #[argh(option)]
     pub log_level: Option<String>,
 
+    /// text, or json: an object a line with time, level, thread and message (default text)
+    #[argh(option)]
+    pub log_format: Option<String>,
+
     /// a backend, `http://HOST[:PORT][/BASE]`, and its options behind commas: `name=NAME`,
     /// `weight=N`, `backup`, `max_connections=N`, `slow_start=DURATION`; repeat it for each
     /// (no default)

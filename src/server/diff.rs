@@ -29,6 +29,7 @@ const NEED_RESTART: &[&str] = &[
     "admin_token_file",
     "state_file",
     "drain_dir",
+    "log_format",
 ];
 
 /// Options that differ, those of pools that are in both among them. `before` is what runs.

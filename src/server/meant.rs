@@ -49,6 +49,7 @@ pub fn running(asked: Config, before: &Config) -> Config {
         admin_token_file: before.admin_token_file,
         state_file: before.state_file,
         drain_dir: before.drain_dir,
+        log_format: before.log_format,
         ..asked
     }
 }

@@ -7,7 +7,7 @@ use crate::harness::{Backend, HangingPort, level, run};
 const GOOD: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
 
 /// Arguments that are wrong, and what the message must name.
-const BAD: [(&[&str], &[&str]); 45] = [
+const BAD: [(&[&str], &[&str]); 46] = [
     (&["--workers", "0"], &["--workers", "0"]),
     (&["--workers", "-1"], &["--workers", "-1"]),
     (&["--workers", "many"], &["--workers", "many"]),
@@ -49,6 +49,7 @@ const BAD: [(&[&str], &[&str]); 45] = [
     ),
     (&["--shutdown-timeout", "5S"], &["--shutdown-timeout", "5S"]),
     (&["--log-level", "loud"], &["--log-level", "loud", "debug"]),
+    (&["--log-format", "xml"], &["--log-format", "xml", "json"]),
     (&["--listen", "nowhere"], &["--listen", "nowhere"]),
     (&["--listen", "127.0.0.1"], &["--listen", "127.0.0.1"]),
     (
@@ -221,6 +222,7 @@ fn help_lists_every_option_with_its_default() {
         ("--health-timeout", "2s"),
         ("--shutdown-timeout", "5s"),
         ("--log-level", "info"),
+        ("--log-format", "text"),
         ("--check", ""),
         ("--version", ""),
     ] {
@@ -293,4 +295,71 @@ fn log_lines_carry_time_level_and_thread() {
         assert!((1..=15).contains(&thread.len()), "{line}");
         assert!(words.len() > 3, "{line}");
     }
+}
+
+#[test]
+fn a_log_in_json_is_an_object_a_line() {
+    // Goal: the same log for programs, from the first line to the last, with the thread's name; an
+    // error of the start is in it as well. Trick: a debug line has what the client chose.
+    let backend = Backend::answering("ok");
+    let options = ["--log-format", "json", "--log-level", "debug"];
+    let threadbare = crate::harness::Threadbare::before(&[backend.addr], &options);
+    assert_eq!(threadbare.get("/a\"b").status, 200);
+    threadbare.stop();
+    let lines: Vec<serde_json::Value> = threadbare.log.items().iter().map(|l| record(l)).collect();
+    let find = |part: &str| {
+        let is_it = |line: &&serde_json::Value| {
+            let message = line["message"].as_str();
+            message.is_some_and(|message| message.contains(part))
+        };
+        lines
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{part}: {lines:#?}"))
+    };
+    assert_eq!(find("listening on ")["thread"], "main");
+    let exchange = find("/a\\\"b");
+    assert_eq!(exchange["level"], "DEBUG");
+    let thread = exchange["thread"].as_str().unwrap_or_default();
+    assert!(thread.starts_with("worker-"), "{exchange}");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("it is bound").to_string();
+    let run = run(&[&GOOD[..], &["--listen", &listen], &options].concat());
+    let last = record(run.stderr.last().expect("it says why"));
+    assert_eq!((run.code, &last["level"]), (Some(1), &"ERROR".into()));
+}
+
+#[test]
+fn no_message_can_forge_a_line_of_the_log() {
+    // Goal: a record is one line in both formats. Trick: the name of a file that is not there has a
+    // line of its own in it, and what clears a terminal.
+    let forged = "2026-11-22T18:20:01.123Z [INFO] (main) all is well";
+    let file = format!("/nonexistent\n{forged}\x1b[2J");
+    for format in ["text", "json"] {
+        let args = ["--admin", "127.0.0.1:0", "--admin-token-file", &file];
+        let listen = ["--listen", "127.0.0.1:0", "--log-format", format];
+        let run = run(&[&GOOD[..], &args, &listen].concat());
+        let all_is_well: Vec<&String> = run
+            .stderr
+            .iter()
+            .filter(|l| l.contains("all is well"))
+            .collect();
+        let [line] = all_is_well[..] else {
+            panic!("{format}: {run:?}")
+        };
+        assert!(line.contains("/nonexistent\\"), "{format}: {line}");
+        assert!(!line.contains(char::is_control), "{format}: {line}");
+    }
+}
+
+#[track_caller]
+fn record(line: &str) -> serde_json::Value {
+    let value: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
+    assert_eq!(keys.len(), 4, "{line}");
+    for key in ["time", "level", "thread", "message"] {
+        assert!(value[key].is_string(), "{key}: {line}");
+    }
+    value
 }

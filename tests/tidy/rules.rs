@@ -29,7 +29,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "serde_json",
-        &["src/admin/", "src/pool/saved", "src/process/ctl/"],
+        &[
+            "src/admin/",
+            "src/pool/saved",
+            "src/process/ctl/",
+            "src/process/logging.rs",
+        ],
     ),
     ("ppp", &["src/intake/gate/proxy.rs"]),
     (

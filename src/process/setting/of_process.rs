@@ -7,7 +7,7 @@ use crate::process::values::{self, size_text};
 type Row = Setting<Config, Config>;
 
 /// All of them, in the order in which they are told.
-pub static PROCESS_SETTINGS: [Row; 31] = [
+pub static PROCESS_SETTINGS: [Row; 32] = [
     Setting {
         name: "listen",
         kind: Kind::List {
@@ -209,6 +209,12 @@ pub static PROCESS_SETTINGS: [Row; 31] = [
         |o| o.log_level.as_deref(),
         |c, text| put(&mut c.log_level, values::level(text)),
         |c| c.log_level.to_string().to_lowercase().into(),
+    ),
+    Row::text(
+        "log-format",
+        |o| o.log_format.as_deref(),
+        |c, text| put(&mut c.log_format, values::log_format(text)),
+        |c| c.log_format.word().to_owned().into(),
     ),
 ];
 

@@ -20,6 +20,7 @@ use crate::exchange::Trust;
 use crate::intake::ListenAt;
 use crate::intake::check::Limits;
 use crate::process::config::{Command, Listener};
+use crate::process::logging::LogFormat;
 
 /// A command word.
 pub fn command(word: &str) -> Result<Command, String> {
@@ -126,6 +127,15 @@ pub fn queue(text: &str) -> Result<usize, String> {
 pub fn level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
         .map_err(|_| "want off, error, warn, info, debug or trace".to_owned())
+}
+
+/// A format of the log.
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("want text or json".to_owned()),
+    }
 }
 
 /// Where the admin listens: an address, never a name, as what it may do hangs on it.

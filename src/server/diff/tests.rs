@@ -67,6 +67,8 @@ const OTHERS: &[&str] = &[
     "/3",
     "--log-level",
     "warn",
+    "--log-format",
+    "json",
 ];
 
 /// What is applied at once.

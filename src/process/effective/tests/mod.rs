@@ -44,6 +44,7 @@ const VALUES: &[(&str, &str)] = &[
     ("state-file", "s\\s"),
     ("drain-dir", "d"),
     ("log-level", "debug"),
+    ("log-format", "json"),
     ("policy", "header-hash:X-User"),
     ("hash-max-load", "101%"),
     ("sticky", "SRV"),
