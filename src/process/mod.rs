@@ -8,6 +8,7 @@ mod draft;
 mod effective;
 mod faults;
 mod file;
+pub mod healthcheck;
 pub mod limits;
 pub mod logging;
 pub mod notify;

@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "src/process/args.rs",
             "src/process/ctl/",
+            "src/process/healthcheck.rs",
             "src/process/options.rs",
         ],
     ),

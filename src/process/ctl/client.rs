@@ -1,4 +1,5 @@
-//! One request to the admin API: a connection, a request, an answer; all with one deadline.
+//! One request, of the admin API or whom a health check asks: a connection, a request, an answer;
+//! all with one deadline.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -28,7 +29,7 @@ pub struct Answer {
     pub content: Vec<u8>,
 }
 
-/// The way to the admin API.
+/// The way to the admin API, or to a listener.
 pub struct Client<'a> {
     /// Where it is.
     pub at: &'a ListenAt,
@@ -51,14 +52,30 @@ impl Client<'_> {
         content: Option<&[u8]>,
         patience: Duration,
     ) -> Result<Answer, String> {
+        let request = self.request(method, path, content);
+        self.exchange(&request, patience, Socket::receive)
+    }
+
+    /// Asks by GET, and waits so long for the status; the rest of the answer is not read.
+    pub fn ask_status(&self, path: &str, patience: Duration) -> Result<u16, String> {
+        let request = self.request("GET", path, None);
+        self.exchange(&request, patience, Socket::receive_status)
+    }
+
+    fn exchange<T>(
+        &self,
+        request: &[u8],
+        patience: Duration,
+        receive: fn(&mut Socket, Instant) -> io::Result<T>,
+    ) -> Result<T, String> {
         let at = self.at;
-        let mut socket = self
-            .connect()
-            .map_err(|error| format!("cannot reach {at}: {}", plain(&error)))?;
         let deadline = Instant::now() + patience;
+        let mut socket = self
+            .connect(deadline)
+            .map_err(|error| format!("cannot reach {at}: {}", plain(&error)))?;
         let answered = socket
-            .send(&self.request(method, path, content), deadline)
-            .and_then(|()| socket.receive(deadline));
+            .send(request, deadline)
+            .and_then(|()| receive(&mut socket, deadline));
         answered.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("{at} did not answer within {patience:?}")
@@ -67,12 +84,12 @@ impl Client<'_> {
         })
     }
 
-    fn connect(&self) -> io::Result<Socket> {
+    fn connect(&self, deadline: Instant) -> io::Result<Socket> {
         match self.at {
             // std connects to a Unix socket without a deadline. It blocks only while the listener's
             // backlog is full, which the listener's own thread empties at once.
             ListenAt::Unix(path) => connect_unix(path),
-            at => connect_tcp(&at.to_string()),
+            at => connect_tcp(&at.to_string(), deadline),
         }
     }
 
@@ -83,7 +100,7 @@ impl Client<'_> {
         };
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
-             User-Agent: threadbare-ctl/{}\r\n",
+             User-Agent: threadbare/{}\r\n",
             env!("CARGO_PKG_VERSION")
         );
         if let Some(token) = self.token {
@@ -105,8 +122,8 @@ fn connect_unix(path: &Path) -> io::Result<Socket> {
     UnixStream::connect(path).map(Socket::Unix)
 }
 
-fn connect_tcp(text: &str) -> io::Result<Socket> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
+fn connect_tcp(text: &str, deadline: Instant) -> io::Result<Socket> {
+    let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
     let mut failed = io::Error::other("the name has no address");
     for address in text.to_socket_addrs()? {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -155,6 +172,9 @@ impl Socket {
             if head.is_none() {
                 head = parse(&received)?;
             }
+            if head.as_ref().is_some_and(|head| head.has_coding) {
+                return Err(not_http());
+            }
             if let Some(head) = &head
                 && let Some(length) = head.length
                 && received.len() >= head.n_bytes + length
@@ -176,6 +196,28 @@ impl Socket {
             if received.len() > MAX_ANSWER {
                 return Err(io::Error::other("the answer is too long"));
             }
+        }
+    }
+
+    /// Reads the head of an answer that is not an interim one (RFC 9110 §15.2).
+    fn receive_status(&mut self, deadline: Instant) -> io::Result<u16> {
+        let mut received = Vec::new();
+        let mut piece = [0; 8192];
+        loop {
+            while let Some(head) = parse(&received)? {
+                if head.status >= 200 {
+                    return Ok(head.status);
+                }
+                received.drain(..head.n_bytes);
+            }
+            let n = match self.read(&mut piece, deadline) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            };
+            if n == 0 {
+                return Err(io::Error::other("the answer broke off"));
+            }
+            received.extend_from_slice(&piece[..n]);
         }
     }
 
@@ -208,6 +250,8 @@ struct Head {
     n_bytes: usize,
     /// None: the content ends with the connection.
     length: Option<usize>,
+    /// A transfer coding, which no answer of the admin API has: it knows all its lengths.
+    has_coding: bool,
 }
 
 impl Head {
@@ -219,9 +263,12 @@ impl Head {
     }
 }
 
+fn not_http() -> io::Error {
+    io::Error::other("what answers there is no threadbare")
+}
+
 /// Parses a head; none while it is not complete.
 fn parse(received: &[u8]) -> io::Result<Option<Head>> {
-    let not_http = || io::Error::other("what answers there is no threadbare");
     let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut lines);
     let parsed = response.parse(received).map_err(|_| not_http())?;
@@ -233,11 +280,9 @@ fn parse(received: &[u8]) -> io::Result<Option<Head>> {
             Ok(None)
         };
     };
-    let mut length = None;
+    let (mut length, mut has_coding) = (None, false);
     for line in response.headers.iter() {
-        if line.name.eq_ignore_ascii_case("Transfer-Encoding") {
-            return Err(not_http()); // the admin API knows all its lengths
-        }
+        has_coding |= line.name.eq_ignore_ascii_case("Transfer-Encoding");
         if line.name.eq_ignore_ascii_case("Content-Length") {
             let text = str::from_utf8(line.value).map_err(|_| not_http())?;
             length = Some(text.parse().map_err(|_| not_http())?);
@@ -250,5 +295,6 @@ fn parse(received: &[u8]) -> io::Result<Option<Head>> {
         status: response.code.ok_or_else(not_http)?,
         n_bytes,
         length,
+        has_coding,
     }))
 }

@@ -4,7 +4,7 @@
 //! what is answered lines for people. Exit codes: 0; 1 if the balancer refused something or could
 //! not be reached; 2 for a command line that makes no sense.
 
-mod client;
+pub(super) mod client;
 mod order;
 mod perform;
 mod table;
@@ -12,6 +12,7 @@ mod table;
 use std::io;
 
 pub use self::order::{Asked, Order, read};
+pub(super) use self::order::{admin, default_admin};
 pub use self::perform::perform;
 
 /// Exit code if the balancer refused, or could not be reached.
@@ -19,7 +20,7 @@ const FAILED: u8 = 1;
 /// Exit code for a command line that can't be run.
 const USAGE: u8 = 2;
 /// Where the admin API is, unless told.
-const ADMIN_VARIABLE: &str = "THREADBARE_ADMIN";
+pub(super) const ADMIN_VARIABLE: &str = "THREADBARE_ADMIN";
 
 /// Does what the words behind `ctl` ask for. Returns the exit code.
 pub fn run(words: &[&str]) -> u8 {

@@ -127,12 +127,9 @@ const HELP: &str = "threadbare ctl --help";
 
 fn mean(options: Options, admin_variable: Option<&str>) -> Result<Order, String> {
     let action = action(&options.verb, options.backends, options.json)?;
-    let at = match (options.admin, admin_variable) {
-        (Some(at), _) => at,
-        (None, Some(text)) => {
-            admin(text).map_err(|wanted| format!("{ADMIN_VARIABLE}={text}: {wanted}"))?
-        }
-        (None, None) => ListenAt::Tcp(DEFAULT_ADMIN.to_owned()),
+    let at = match options.admin {
+        Some(at) => at,
+        None => default_admin(admin_variable)?,
     };
     let token = options.token_file.map(|path| Token::read(&path));
     Ok(Order {
@@ -202,7 +199,16 @@ fn name(text: &str) -> Result<String, String> {
     Ok(url.to_string())
 }
 
-fn admin(text: &str) -> Result<ListenAt, String> {
+/// Where the admin API is if no option says; what the variable says, if anything.
+pub fn default_admin(variable: Option<&str>) -> Result<ListenAt, String> {
+    let Some(text) = variable else {
+        return Ok(ListenAt::Tcp(DEFAULT_ADMIN.to_owned()));
+    };
+    admin(text).map_err(|wanted| format!("{ADMIN_VARIABLE}={text}: {wanted}"))
+}
+
+/// Where an admin API is.
+pub fn admin(text: &str) -> Result<ListenAt, String> {
     let wanted = "want IP:PORT, [IPv6]:PORT, NAME:PORT or unix:PATH, as in 127.0.0.1:9901";
     match values::listen(text) {
         Ok(at) if at != ListenAt::Systemd => Ok(at),

@@ -30,7 +30,8 @@ pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
     command.args(args);
     if let Some(listener) = env::var_os(LISTENER) {
-        let balances = !args.contains(&"demo-backend");
+        let others = ["ctl", "demo-backend", "healthcheck", "service"];
+        let balances = !args.iter().any(|arg| others.contains(arg));
         if balances && !args.contains(&"--listener") {
             command.arg("--listener").arg(listener);
         }
