@@ -12,7 +12,7 @@ use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
 use threadbare::process::notify::Notifier;
-use threadbare::process::{ctl, healthcheck, limits, logging};
+use threadbare::process::{ctl, healthcheck, limits, logging, service};
 use threadbare::server::{self, Server};
 
 /// Exit code for anything that goes wrong while running.
@@ -32,6 +32,12 @@ fn main() -> ExitCode {
     if let ["healthcheck", words @ ..] = words.as_slice() {
         return ExitCode::from(healthcheck::run(words));
     }
+    if let ["service", words @ ..] = words.as_slice() {
+        return match service::text(words) {
+            Ok(text) => print(&text),
+            Err(lines) => refuse(&lines),
+        };
+    }
     match args::read(&words) {
         Ok(Asked::Print(text)) => print(&text),
         Ok(Asked::Run(config)) if config.check_only => print(&config.describe()),
@@ -46,11 +52,13 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(lines) => {
-            eprintln!("{}", lines.join("\n"));
-            ExitCode::from(USAGE)
-        }
+        Err(lines) => refuse(&lines),
     }
+}
+
+fn refuse(lines: &[String]) -> ExitCode {
+    eprintln!("{}", lines.join("\n"));
+    ExitCode::from(USAGE)
 }
 
 fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {

@@ -14,9 +14,13 @@ pub fn room_for_clients(
     n_backends: usize,
 ) -> usize {
     let n = usize::try_from(n_descriptors).unwrap_or(usize::MAX);
-    // One is kept open for each backend, and one may be in use.
-    let reserved = OTHERS + n_workers * (n_backends + 1) + max_long_haul;
+    let reserved = n_reserved(n_workers, max_long_haul, n_backends);
     n.saturating_sub(reserved).max(n / 4).max(1)
+}
+
+/// Descriptors for all but clients: each worker keeps one open for each backend, and uses one.
+pub fn n_reserved(n_workers: usize, max_long_haul: usize, n_backends: usize) -> usize {
+    OTHERS + n_workers * (n_backends + 1) + max_long_haul
 }
 
 /// Raises the soft limit on open descriptors to the hard one and returns it, `None` for none.

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod logging;
 pub mod notify;
 mod options;
+pub mod service;
 mod setting;
 pub mod signals;
 pub(crate) mod values;

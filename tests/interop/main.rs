@@ -19,6 +19,7 @@ mod harness;
 mod load;
 mod peer;
 mod plain;
+mod service;
 mod slow;
 mod uploads;
 mod websocket;

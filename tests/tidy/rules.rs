@@ -75,6 +75,7 @@ const TEST_FILES: &[&str] = &[
     "src/pool/update/tests",
     "src/process/effective/tests",
     "src/process/file/tests",
+    "src/process/service/tests.rs",
     "src/server/diff/tests.rs",
     "src/server/life/tests.rs",
     "src/server/notify/tests.rs",

@@ -2,3 +2,4 @@
 
 mod healthcheck;
 mod notify;
+mod printed;
