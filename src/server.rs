@@ -60,6 +60,7 @@ use self::notify::{Service, Vitals};
 use self::site::{Found, Site};
 use self::threads::{start_health, start_listener, start_refuser};
 use crate::exchange::{self, Crew, Foreman, Shared};
+use crate::intake::gate::HandedOver;
 use crate::intake::{Jobs, queue};
 use crate::pool;
 use crate::process::config::Config;
@@ -119,8 +120,9 @@ impl Server {
         let site = Site::new(config, look_up);
         let (queue, jobs, refusals) = queue(config.queue_capacity, config.queue_timeout);
         let jobs = Jobs::new(jobs);
-        let listening = listen(config, &jobs, &stopping)?;
-        let admin = AdminDoor::open(config)?;
+        let mut handed_over = HandedOver::from_env(config.listen.iter().chain(&config.admin));
+        let listening = listen(config, &jobs, &stopping, &mut handed_over)?;
+        let admin = AdminDoor::open(config, &mut handed_over)?;
         // Capacity 1: one hint is as good as many.
         let (hints, hinted) = bounded(1);
         // Capacity 0: only its end is waited for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::N_HANDLERS;
 use crate::intake::check::Limits;
-use crate::intake::gate::{BindError, Gate, MinRate, Settings};
+use crate::intake::gate::{BindError, Gate, HandedOver, MinRate, Settings};
 use crate::intake::tiny::TinyListener;
 use crate::intake::{Jobs, ListenAt, Listening, Queue, queue};
 
@@ -49,13 +49,18 @@ fn loopback(at: &ListenAt) -> Option<SocketAddr> {
     address.ip().is_loopback().then_some(address)
 }
 
-/// Binds the address. What runs is stopped by `stopping`, which the gate looks at as well.
+/// Binds the address, or takes what was handed over. What runs is stopped by `stopping`, which the
+/// gate looks at as well.
 ///
 /// Loopback is served by `tiny_http`, as the demo's backends are: nobody is there whom it would
 /// have to be kept from. Everything else is the gate's: what others can reach, for its checks; and
 /// Unix sockets, because `tiny_http` keeps the sockets of its clients out of reach, they are found
 /// by their address, and a client on a Unix socket has none.
-pub fn bind(at: &ListenAt, stopping: &Arc<AtomicBool>) -> Result<Bound, BindError> {
+pub fn bind(
+    at: &ListenAt,
+    stopping: &Arc<AtomicBool>,
+    handed_over: &mut HandedOver,
+) -> Result<Bound, BindError> {
     let (queue, jobs, refusals) = queue(QUEUE_CAPACITY, QUEUE_TIMEOUT);
     // Nobody is there to answer what the queue refuses, so that it is cut. It is either full, which
     // takes somebody who means harm, or closed at the end.
@@ -86,7 +91,8 @@ pub fn bind(at: &ListenAt, stopping: &Arc<AtomicBool>) -> Result<Bound, BindErro
             n_workers: N_HANDLERS,
         };
         let at = std::slice::from_ref(at);
-        Gate::bind(at, settings, jobs.clone(), Arc::clone(stopping))?.into()
+        let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
+        Gate::bind(at, settings, jobs, stopping, handed_over)?.into()
     };
     Ok(Bound {
         listening,

@@ -167,8 +167,9 @@ pub enum ListenAt {
     Tcp(String),
     /// A Unix socket at this path.
     Unix(PathBuf),
-    /// Whatever sockets systemd has handed over.
-    Systemd,
+    /// The sockets of this name that systemd has handed over; without a name, all that no other
+    /// option names.
+    Systemd(Option<String>),
 }
 
 impl fmt::Display for ListenAt {
@@ -176,7 +177,8 @@ impl fmt::Display for ListenAt {
         match self {
             ListenAt::Tcp(text) => f.write_str(text),
             ListenAt::Unix(path) => write!(f, "unix:{}", path.display()),
-            ListenAt::Systemd => f.write_str("systemd"),
+            ListenAt::Systemd(None) => f.write_str("systemd"),
+            ListenAt::Systemd(Some(name)) => write!(f, "systemd:{name}"),
         }
     }
 }

@@ -167,19 +167,15 @@ impl Config {
         if self.listener == Listener::TinyHttp {
             self.validate_tiny_http(given, faults);
         }
-        let address = match &self.admin {
-            Some(ListenAt::Tcp(text)) => text.parse::<SocketAddr>().ok(),
-            _ => None,
-        };
-        if let (Some(address), None) = (address, &self.admin_token_file)
-            && !address.ip().to_canonical().is_loopback()
+        if self.admin_token_file.is_none()
+            && let Some(at) = self.admin.as_ref().filter(|at| is_reachable(at))
         {
             let place = place("admin");
             let (admin, token) = (place.name("admin"), place.name("admin-token-file"));
             faults.add(
                 place,
                 format!(
-                    "{admin} {address} can be reached from other machines; want {token} too, or \
+                    "{admin} {at} can be reached from other machines; want {token} too, or \
                      127.0.0.1 or unix:PATH"
                 ),
             );
@@ -208,5 +204,17 @@ impl Config {
             [other] => needs(place, &format!("{} {other}", place.name("listen"))),
             _ => needs(place, &format!("more than one {}", place.name("listen"))),
         }
+    }
+}
+
+/// Whether others can reach an admin API there. Where a socket of systemd's is, it alone knows.
+fn is_reachable(at: &ListenAt) -> bool {
+    match at {
+        ListenAt::Tcp(text) => {
+            let address = text.parse::<SocketAddr>();
+            address.is_ok_and(|address| !address.ip().to_canonical().is_loopback())
+        }
+        ListenAt::Unix(_) => false,
+        ListenAt::Systemd(_) => true,
     }
 }

@@ -24,7 +24,7 @@ pub struct Options {
     pub config: Option<String>,
 
     /// address to listen on: IP:PORT, [IPv6]:PORT, NAME:PORT, unix:PATH, or systemd for the sockets
-    /// it hands over; repeat it for each; port 0 takes a free one
+    /// it hands over, systemd:NAME for those of a name; repeat it for each; port 0 takes a free one
     /// (default 0.0.0.0:8080; the demo listens on 127.0.0.1:8080)
     #[argh(option)]
     pub listen: Vec<String>,
@@ -132,7 +132,8 @@ pub struct Options {
     #[argh(option)]
     pub shutdown_timeout: Option<String>,
 
-    /// where the admin API listens: IP:PORT or unix:PATH; off loopback with a token (no default)
+    /// where the admin API listens: IP:PORT, unix:PATH or systemd:NAME; with a token, unless on
+    /// loopback or a Unix socket of its own (no default)
     #[argh(option)]
     pub admin: Option<String>,
 

@@ -12,6 +12,7 @@ use log::{error, warn};
 use crate::admin::sight::Sight;
 use crate::admin::{self, Admin};
 use crate::exchange::Shared;
+use crate::intake::gate::HandedOver;
 use crate::intake::{CensusTaker, Ended, Jobs};
 use crate::process::config::Config;
 use crate::server::listening::Waker;
@@ -51,14 +52,18 @@ pub struct AdminDoor {
 
 impl AdminDoor {
     /// Binds what was asked for, if anything was.
-    pub fn open(config: &Config) -> Result<Option<AdminDoor>, StartError> {
+    pub fn open(
+        config: &Config,
+        handed_over: &mut HandedOver,
+    ) -> Result<Option<AdminDoor>, StartError> {
         let Some(at) = &config.admin else {
             return Ok(None);
         };
         let token = config.admin_token_file.as_deref().map(admin::Token::read);
         let token = token.transpose().map_err(StartError::Token)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let bound = admin::bind(at, &stopping).map_err(|e| StartError::Bind(e.at, e.error))?;
+        let bound = admin::bind(at, &stopping, handed_over);
+        let bound = bound.map_err(|e| StartError::Bind(e.at, e.error))?;
         Ok(Some(AdminDoor {
             bound,
             token,

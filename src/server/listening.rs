@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::intake::Jobs;
-use crate::intake::gate::Gate;
+use crate::intake::gate::{Gate, HandedOver};
 use crate::intake::tiny::TinyListener;
 use crate::process::config::{Config, Listener};
 use crate::server::StartError;
@@ -17,12 +17,15 @@ pub fn listen(
     config: &Config,
     jobs: &Jobs,
     stopping: &Arc<AtomicBool>,
+    handed_over: &mut HandedOver,
 ) -> Result<Listening, StartError> {
     if config.listener == Listener::Gate {
         let settings = gate_settings(config);
-        let gate = Gate::bind(&config.listen, settings, jobs.clone(), Arc::clone(stopping))
-            .map_err(|e| StartError::Bind(e.at, e.error))?;
-        return Ok(gate.into());
+        let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
+        let gate = Gate::bind(&config.listen, settings, jobs, stopping, handed_over);
+        return gate
+            .map(Listening::from)
+            .map_err(|e| StartError::Bind(e.at, e.error));
     }
     let text = config.listen[0].to_string();
     let bound = TinyListener::bind(&text, config.idle_timeout, config.limits);

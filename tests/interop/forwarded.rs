@@ -144,6 +144,39 @@ fn nginx_reaches_the_balancer_over_a_unix_socket() {
     });
 }
 
+/// Two sockets with names, of which the admin API takes one, whatever their order is.
+#[test]
+fn systemd_hands_over_two_sockets_by_name() {
+    let Some(activate) = installed("systemd-socket-activate") else {
+        return;
+    };
+    let folder = Folder::new();
+    let Some(teller) = start_teller(&folder) else {
+        return;
+    };
+    let token = folder.write("token", "s3cret");
+    let (web, admin) = (free_addr(), free_addr());
+    let mut command = Command::new(activate);
+    command
+        .args(["--listen", &admin.to_string()])
+        .args(["--listen", &web.to_string()])
+        .arg("--fdname=admin:web")
+        .arg(env!("CARGO_BIN_EXE_threadbare"))
+        .args(["--listen", "systemd", "--admin", "systemd:admin"])
+        .args(["--admin-token-file", &token.display().to_string()])
+        .args(["--backend", &format!("http://{}", teller.addr)]);
+    let balancer = Peer::start(command, web, &folder);
+    let answer = ask_from(CLIENT, balancer.addr, "/", &[]);
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "127.0.0.7".to_owned())
+    );
+    let authorization = "Authorization: Bearer s3cret";
+    let answer = ask_from(CLIENT, admin, "/status", &[authorization]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(ask_from(CLIENT, admin, "/status", &[]).status, 401);
+}
+
 /// The socket is systemd's own, from before threadbare runs: it starts with the first connection.
 #[test]
 fn systemd_hands_over_its_socket() {

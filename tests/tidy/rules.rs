@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "siphasher",
         &["src/pool/balance/mod.rs", "src/pool/sticky.rs"],
     ),
-    ("listenfd", &["src/intake/gate/listen.rs"]),
+    ("listenfd", &["src/intake/gate/handed_over.rs"]),
     ("signal_hook", &["src/process/signals.rs"]),
     ("simplelog", &["src/process/logging.rs"]),
     ("toml", &["src/process/file"]),

@@ -145,5 +145,5 @@ fn only_where_nobody_else_can_come_is_no_token_needed() {
         assert!(needs_token(&tcp(text)), "{text}");
     }
     assert!(!needs_token(&ListenAt::Unix("/run/a".into())));
-    assert!(needs_token(&ListenAt::Systemd));
+    assert!(needs_token(&ListenAt::Systemd(None)));
 }

@@ -16,6 +16,7 @@ use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::intake::ListenAt;
+use crate::intake::gate::handed_over::HandedOver;
 use crate::system::timespec;
 
 /// Connections that may wait to be accepted; the system's own maximum may be lower.
@@ -63,8 +64,12 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Binds what one `--listen` asks for: one socket, or all those that systemd handed over.
-pub fn bind(at: &ListenAt, timeouts: SocketTimeouts) -> io::Result<Vec<ListeningSocket>> {
+/// Binds what one `--listen` asks for: one socket, or several that systemd handed over.
+pub fn bind(
+    at: &ListenAt,
+    timeouts: SocketTimeouts,
+    handed_over: &mut HandedOver,
+) -> io::Result<Vec<ListeningSocket>> {
     match at {
         ListenAt::Tcp(text) => {
             let addresses: Vec<_> = text.to_socket_addrs()?.collect();
@@ -77,11 +82,12 @@ pub fn bind(at: &ListenAt, timeouts: SocketTimeouts) -> io::Result<Vec<Listening
             let bound = Bound::Unix(path.clone(), file_id(path));
             Ok(vec![unix(listener, bound)?])
         }
-        ListenAt::Systemd => inherited(timeouts),
+        ListenAt::Systemd(name) => handed_over.take(name.as_deref(), timeouts),
     }
 }
 
-fn tcp(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<ListeningSocket> {
+/// One that is bound already.
+pub fn tcp(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<ListeningSocket> {
     let bound = Bound::Tcp(listener.local_addr()?);
     let socket = OwnedFd::from(listener);
     rustix::net::listen(&socket, BACKLOG)?;
@@ -103,7 +109,8 @@ pub fn is_someone_there(socket: &OwnedFd) -> bool {
     poll(&mut fds, Some(&timespec(Duration::ZERO))).is_ok_and(|n| n > 0)
 }
 
-fn unix(listener: UnixListener, bound: Bound) -> io::Result<ListeningSocket> {
+/// The same for a Unix socket.
+pub fn unix(listener: UnixListener, bound: Bound) -> io::Result<ListeningSocket> {
     let socket = OwnedFd::from(listener);
     rustix::net::listen(&socket, BACKLOG)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
@@ -152,27 +159,6 @@ fn is_refused(path: &Path) -> io::Result<bool> {
 fn file_id(path: &Path) -> Option<FileId> {
     let file = fs::symlink_metadata(path).ok()?;
     Some((file.dev(), file.ino()))
-}
-
-/// The sockets of systemd's protocol: from descriptor 3 on, as `LISTEN_FDS` says.
-fn inherited(timeouts: SocketTimeouts) -> io::Result<Vec<ListeningSocket>> {
-    let mut handed_over = listenfd::ListenFd::from_env();
-    let mut sockets = Vec::new();
-    for i in 0..handed_over.len() {
-        if let Ok(Some(listener)) = handed_over.take_tcp_listener(i) {
-            sockets.push(tcp(listener, timeouts)?);
-        } else if let Some(listener) = handed_over.take_unix_listener(i)? {
-            let address = listener.local_addr()?;
-            let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
-            let name = format!("unix:{}", path.display());
-            sockets.push(unix(listener, Bound::Inherited(name))?);
-        }
-    }
-    if sockets.is_empty() {
-        let text = "no socket was handed over to this process";
-        return Err(io::Error::other(text));
-    }
-    Ok(sockets)
 }
 
 impl Drop for ListeningSocket {

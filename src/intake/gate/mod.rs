@@ -17,6 +17,7 @@ mod ahead;
 mod client;
 mod connection;
 pub mod content;
+mod handed_over;
 pub mod head;
 mod listen;
 mod lot;
@@ -42,6 +43,7 @@ use crate::system::reset;
 use crate::watch::Pulse;
 
 use self::connection::Connection;
+pub use self::handed_over::HandedOver;
 use self::listen::{ListeningSocket, SocketTimeouts};
 use self::lot::{Lot, Room};
 pub use self::pace::MinRate;
@@ -120,12 +122,14 @@ pub struct BindError {
 }
 
 impl Gate {
-    /// Binds all addresses. `jobs` is only looked at: whether workers are free.
+    /// Binds all addresses, or takes what was handed over. `jobs` is only looked at: whether
+    /// workers are free.
     pub fn bind(
         at: &[ListenAt],
         settings: Settings,
         jobs: Jobs,
         stopping: Arc<AtomicBool>,
+        handed_over: &mut HandedOver,
     ) -> Result<Gate, BindError> {
         let timeouts = settings.timeouts();
         let failed = |at: &dyn fmt::Display| {
@@ -134,7 +138,7 @@ impl Gate {
         };
         let mut sockets = Vec::new();
         for at in at {
-            sockets.extend(listen::bind(at, timeouts).map_err(failed(at))?);
+            sockets.extend(listen::bind(at, timeouts, handed_over).map_err(failed(at))?);
         }
         let room = Room {
             n_connections: settings.max_connections,

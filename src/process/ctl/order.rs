@@ -211,7 +211,7 @@ pub fn default_admin(variable: Option<&str>) -> Result<ListenAt, String> {
 pub fn admin(text: &str) -> Result<ListenAt, String> {
     let wanted = "want IP:PORT, [IPv6]:PORT, NAME:PORT or unix:PATH, as in 127.0.0.1:9901";
     match values::listen(text) {
-        Ok(at) if at != ListenAt::Systemd => Ok(at),
+        Ok(at) if !matches!(at, ListenAt::Systemd(_)) => Ok(at),
         _ => Err(wanted.to_owned()),
     }
 }

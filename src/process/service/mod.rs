@@ -122,7 +122,7 @@ impl Service {
 
     fn takes_sockets(&self) -> bool {
         let mut places = self.config.listen.iter().chain(&self.config.admin);
-        places.any(|at| *at == ListenAt::Systemd)
+        places.any(|at| matches!(at, ListenAt::Systemd(_)))
     }
 
     /// Folders in which it makes files: sockets, and the state.

@@ -35,7 +35,14 @@ pub fn command(word: &str) -> Result<Command, String> {
 pub fn listen(text: &str) -> Result<ListenAt, String> {
     let wanted = "want IP:PORT, [IPv6]:PORT, NAME:PORT, unix:PATH or systemd, as in 0.0.0.0:8080";
     if text == "systemd" {
-        return Ok(ListenAt::Systemd);
+        return Ok(ListenAt::Systemd(None));
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        let is_name = !name.is_empty() && !name.contains(':') && !name.contains(char::is_control);
+        let name = is_name.then(|| Some(name.to_owned()));
+        return name
+            .map(ListenAt::Systemd)
+            .ok_or_else(|| "want a socket's name behind systemd:, as in systemd:web".to_owned());
     }
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() {
@@ -140,11 +147,11 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
 
 /// Where the admin listens: an address, never a name, as what it may do hangs on it.
 pub fn admin(text: &str) -> Result<ListenAt, String> {
-    let wanted = "want IP:PORT, [IPv6]:PORT or unix:PATH, as in 127.0.0.1:9901";
+    let wanted = "want IP:PORT, [IPv6]:PORT, unix:PATH or systemd:NAME, as in 127.0.0.1:9901";
     let is_address = text.parse::<SocketAddr>().is_ok();
     match listen(text) {
         Ok(ListenAt::Tcp(text)) if is_address => Ok(ListenAt::Tcp(text)),
-        Ok(ListenAt::Unix(path)) => Ok(ListenAt::Unix(path)),
+        Ok(at @ (ListenAt::Unix(_) | ListenAt::Systemd(Some(_)))) => Ok(at),
         _ => Err(wanted.to_owned()),
     }
 }
@@ -189,6 +196,7 @@ mod tests {
             "localhost:8080",
             "unix:/run/a",
             "systemd",
+            "systemd:web",
         ] {
             assert!(listen(text).is_ok(), "{text}");
         }
@@ -201,6 +209,8 @@ mod tests {
             "127.0.0.1:65536",
             "::1:80",
             "unix:",
+            "systemd:",
+            "systemd:a:b",
         ] {
             assert!(listen(text).is_err(), "{text}");
         }
@@ -208,7 +218,13 @@ mod tests {
 
     #[test]
     fn the_admin_listens_on_an_address_or_a_path() {
-        for text in ["127.0.0.1:9901", "[::1]:9901", "0.0.0.0:0", "unix:/run/a"] {
+        for text in [
+            "127.0.0.1:9901",
+            "[::1]:9901",
+            "0.0.0.0:0",
+            "unix:/run/a",
+            "systemd:admin",
+        ] {
             assert!(admin(text).is_ok(), "{text}");
         }
         for text in [

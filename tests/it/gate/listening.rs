@@ -11,7 +11,7 @@ use std::process::{self, Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::harness::{Backend, Client, DEADLINE, Threadbare, command, ok};
+use crate::harness::{Backend, Client, DEADLINE, Folder, Threadbare, ask, command, ok};
 
 /// A path of this test's own; the file is gone when it is dropped.
 struct SocketPath(PathBuf);
@@ -172,15 +172,83 @@ fn assert_is_refused(backend: &Backend, at: &str) {
 /// Starts it as systemd does: the socket as descriptor 3. Trick: a shell moves it there from its
 /// standard input, and becomes threadbare.
 fn handed(backend: &Backend, socket: OwnedFd) -> Threadbare {
+    let threadbare = handed_to(backend, socket, None, &["--listen", "systemd"]);
+    threadbare.await_line("listening on ");
+    threadbare
+}
+
+/// The same with other options, and with a name for the socket.
+fn handed_to(
+    backend: &Backend,
+    socket: OwnedFd,
+    name: Option<&str>,
+    options: &[&str],
+) -> Threadbare {
     let url = backend.url();
-    let inner = command(&["--backend", &url, "--listen", "systemd"]);
+    let inner = command(&[&["--backend", &url], options].concat());
     let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script]);
     shell.arg(inner.get_program()).args(inner.get_args());
-    let threadbare = Threadbare::spawn_with_input(shell, Stdio::from(socket));
-    threadbare.await_line("listening on ");
-    threadbare
+    match name {
+        Some(name) => shell.env("LISTEN_FDNAMES", name),
+        None => shell.env_remove("LISTEN_FDNAMES"),
+    };
+    Threadbare::spawn_with_input(shell, Stdio::from(socket))
+}
+
+fn free_listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound");
+    (listener, addr)
+}
+
+#[test]
+fn a_socket_that_is_handed_over_is_taken_by_its_name() {
+    // Goal: `systemd:NAME` takes it, `systemd` does so too while nobody asks for it by name;
+    // another name is an error that tells the names that there are.
+    let backend = echo();
+    for at in ["systemd:web", "systemd"] {
+        let (listener, addr) = free_listener();
+        let threadbare = handed_to(&backend, listener.into(), Some("web"), &["--listen", at]);
+        assert_eq!(addresses(&threadbare), [addr.to_string()]);
+        assert_eq!(Client::connect(addr).get("/").text(), "127.0.0.1");
+        threadbare.stop();
+    }
+    let (listener, _) = free_listener();
+    let options = ["--listen", "systemd:api"];
+    let threadbare = handed_to(&backend, listener.into(), Some("web"), &options);
+    threadbare.await_line("cannot listen on systemd:api: no socket named api was handed over");
+    assert_eq!(threadbare.exit_code(), Some(1));
+    assert!(threadbare.lines("the names are \"web\"").len() == 1);
+}
+
+#[test]
+fn the_admin_api_takes_its_socket_and_leaves_it_to_nobody_else() {
+    // Goal: one socket for the API, by its name; a listener that asks for no name does not get it.
+    // A token is asked for, as nobody knows who can reach the socket.
+    let backend = echo();
+    let folder = Folder::new();
+    let token = folder.write("token", "s3cret");
+    let admin = ["--admin", "systemd:admin", "--admin-token-file", &token];
+    let (listener, addr) = free_listener();
+    let options = [&admin[..], &["--listen", "127.0.0.1:0"]].concat();
+    let threadbare = handed_to(&backend, listener.into(), Some("admin"), &options);
+    threadbare.await_line(&format!("admin API on {addr}"));
+    let authorization = "Authorization: Bearer s3cret";
+    let answer = ask(addr, "GET", "/status", &[authorization], "");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(ask(addr, "GET", "/status", &[], "").status, 401);
+    threadbare.stop();
+
+    let (listener, _) = free_listener();
+    let options = [&admin[..], &["--listen", "systemd"]].concat();
+    let threadbare = handed_to(&backend, listener.into(), Some("admin"), &options);
+    threadbare.await_line("cannot listen on systemd: no socket was handed over");
+    assert_eq!(threadbare.exit_code(), Some(1));
+    let run = crate::harness::run(&["--backend", &backend.url(), "--admin", "systemd:admin"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr[0].contains("--admin-token-file"), "{run:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::admin::fake::FakeSite;
 use crate::admin::{self, Admin, Site};
 use crate::intake::ListenAt;
+use crate::intake::gate::HandedOver;
 use crate::pool::saved::tests::TestDir;
 use crate::process::ctl::perform;
 
@@ -21,7 +22,7 @@ use crate::process::ctl::perform;
 fn serve<T>(at: &ListenAt, site: Arc<FakeSite>, talk: impl FnOnce(&str) -> T) -> T {
     let stopping = Arc::new(AtomicBool::new(false));
     let finished = AtomicBool::new(false);
-    let bound = admin::bind(at, &stopping).expect("a free address");
+    let bound = admin::bind(at, &stopping, &mut HandedOver::default()).expect("a free address");
     let site: Arc<dyn Site> = site;
     let admin = Admin::new(site, None, Instant::now(), Arc::clone(&stopping));
     let admin::Bound {

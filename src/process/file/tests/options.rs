@@ -71,7 +71,7 @@ const OF_PROCESS: &[(&str, &str)] = &[
     ("listen = \"x\"", "listen is \"x\"; {LISTEN}"),
     (
         "admin = \"localhost:1\"",
-        "admin is \"localhost:1\"; want IP:PORT, [IPv6]:PORT or unix:PATH, as in \
+        "admin is \"localhost:1\"; want IP:PORT, [IPv6]:PORT, unix:PATH or systemd:NAME, as in \
              127.0.0.1:9901",
     ),
     (
