@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use crate::harness::{Backend, Folder, HangingPort, Run, Seen, Threadbare, command, run_command};
+use crate::harness::{
+    Admin, Backend, Folder, HangingPort, Run, Seen, Threadbare, command, run_command,
+};
 
 /// Runs it with the API in the environment, if it is there.
 #[track_caller]
@@ -61,6 +63,22 @@ fn the_admin_api_is_asked_whether_it_lives_or_is_ready() {
         seen.head.one("Authorization").as_deref(),
         Some("Bearer s3cret")
     );
+}
+
+#[test]
+fn a_balancer_without_a_backend_lives_and_is_not_ready() {
+    // Goal: the real API says the same, through the whole way.
+    let mut backend = Backend::answering("a");
+    let admin = Admin::before(&[backend.addr], &["--health-interval", "50ms"]);
+    let at = admin.at.to_string();
+    let ready = || check(&["--ready", "--admin", &at], None);
+    assert_is(&check(&["--admin", &at], None), 0, "healthy");
+    assert_is(&ready(), 0, "healthy: 200 for /readyz");
+    backend.stop();
+    admin.threadbare.await_line(" is down: ");
+    assert_is(&ready(), 1, "unhealthy: 503 for /readyz");
+    assert_is(&check(&["--admin", &at], None), 0, "healthy");
+    admin.threadbare.stop();
 }
 
 #[test]
