@@ -9,7 +9,7 @@ fn what_is_not_there_is_404_and_what_cannot_be_done_405_with_what_can() {
     let backend = Backend::answering("a");
     let admin = Admin::before(&[backend.addr], &[]);
     for target in [
-        "/",
+        "/nothing",
         "/stat",
         "/status/",
         "/pools/",
