@@ -46,7 +46,7 @@ test:
 # The modules of tests/it whose every sentence is true of both listeners.
 BOTH = answers bad_answers balance content demo fields forwarding framing health kept queue \
 	reload::applied reload::kept reload::refused reload::replaced reload::signals reload::storm \
-	retry shutdown streaming truncation
+	retry service::notify shutdown streaming truncation
 
 # `health::` is also in the name of another module, in which a client that closes must be noticed.
 test-tiny:
