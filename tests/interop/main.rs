@@ -17,6 +17,7 @@ mod fronts;
 #[path = "../it/harness/mod.rs"]
 mod harness;
 mod load;
+mod metrics;
 mod peer;
 mod plain;
 mod service;

@@ -9,10 +9,10 @@ use crate::peer::{Folder, Peer, bounded, find, free_addr, installed, output_of};
 use crate::peer::{python_with, source};
 
 /// The client's own deadline is a little shorter.
-const SECONDS: u64 = 60;
+pub const SECONDS: u64 = 60;
 
 /// No window, no sandbox (which root can't have), nothing kept, and nobody asked but loopback.
-const BROWSER_OPTIONS: &[&str] = &[
+pub const BROWSER_OPTIONS: &[&str] = &[
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
