@@ -25,6 +25,30 @@ fn status_of(admin: &Admin, fields: &[&str]) -> Answer {
 }
 
 #[test]
+fn the_page_is_for_everybody_and_what_it_shows_is_not() {
+    let backend = Backend::answering("a");
+    let folder = Folder::new();
+    let admin = with_token("0.0.0.0:0", &backend, &folder, 0o600);
+    let page = admin.ask_with("GET", "/", &[], "");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.head.one("Content-Security-Policy").is_some(),
+        "{page:?}"
+    );
+    assert!(
+        !page.text().contains(&backend.addr.to_string()),
+        "it holds no data"
+    );
+    for path in ["/live", "/metrics", "/requests", "/requests/1", "/status"] {
+        assert_eq!(admin.ask_with("GET", path, &[], "").status, 401, "{path}");
+    }
+    let foreign = admin.ask_with("GET", "/", &["Origin: http://elsewhere.test"], "");
+    assert_eq!(foreign.status, 403);
+    let public = admin.threadbare.get("/live");
+    assert_eq!(public.text(), "a", "the public listener has nothing of it");
+}
+
+#[test]
 fn who_has_the_token_is_let_in_on_loopback_and_on_all_addresses() {
     // Goal: none, a wrong one, a part of it, more than it, two, and another scheme are 401 with
     // WWW-Authenticate; the right one is 200, under any name in Host. Trick: the address on which
