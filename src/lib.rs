@@ -26,7 +26,7 @@
 //! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
 //! | [`pool`] | backends: turn, health, dials, drains, idle connections | clients |
 //! | [`admin`] | what operators may see and change, and who they are | how it is done |
-//! | [`watch`] | sums | everything else: all write to it, it asks nobody |
+//! | [`watch`] | sums, times, what each thread does | who reads them: all write, it asks nobody |
 //! | [`server`] | which threads there are, and in which order they end | what they do |
 //!
 //! # Invariants

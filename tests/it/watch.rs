@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Admin, Backend, DEADLINE, Gate, HangingPort};
+use crate::harness::{Admin, Backend, DEADLINE, Gate, HangingPort, run};
 
 /// The sum of all lines of a metric that have these labels.
 fn sum(admin: &Admin, name: &str, label: &str) -> u64 {
@@ -137,6 +137,17 @@ fn a_request_is_told_with_each_of_its_attempts() {
     let whys = attempts[1]["passed_over"].to_string();
     assert!(whys.contains(&dead.addr.to_string()), "{told}");
     assert_in_order(&told);
+    let at = admin.at.to_string();
+    let why = run(&["ctl", "--admin", &at, "why", id]);
+    assert_eq!(why.code, Some(0), "{why:?}");
+    let dead = format!("attempt 1: {}", dead.addr);
+    assert!(
+        why.stdout.iter().any(|line| line.starts_with(&dead)),
+        "{why:?}"
+    );
+    let newest = run(&["ctl", "--admin", &at, "why"]);
+    assert!(newest.stdout[0].starts_with("GET /which HTTP/1.1 for 127.0.0.1: 200, OK"));
+    assert_eq!(run(&["ctl", "--admin", &at, "why", "99999"]).code, Some(1));
     assert_eq!(admin.ask("GET", "/requests/99999", "").0, 404);
     assert_eq!(admin.ask("GET", "/requests/x", "").0, 404);
 }

@@ -22,7 +22,8 @@ const DEFAULT_ADMIN: &str = "127.0.0.1:9901";
 /// backends; `remove BACKEND …` takes them out. `drain BACKEND …` lets them get no new requests and
 /// returns when nothing is in flight; `enable BACKEND …` lets them get requests again.
 /// `weight BACKEND … N` changes weights. `up`, `down` and `auto BACKEND …` force a state, or let
-/// probes say. `reload` reads the configuration again; `shutdown` stops gracefully.
+/// probes say. `why N` tells what became of request N, `why` of the last one. `reload` reads
+/// the configuration again; `shutdown` stops gracefully.
 /// A BACKEND is a name, or HOST:PORT.
 #[derive(FromArgs, Debug)]
 struct Options {
@@ -47,7 +48,7 @@ struct Options {
     #[argh(switch)]
     json: bool,
 
-    /// status, add, drain, enable, remove, weight, up, down, auto, reload or shutdown
+    /// status, why, add, drain, enable, remove, weight, up, down, auto, reload or shutdown
     #[argh(positional)]
     verb: String,
 
@@ -89,6 +90,8 @@ pub enum Action {
     Add(Vec<BackendSpec>),
     /// Change each of these.
     Change(Change, Vec<String>),
+    /// Tell what became of this request, or of the last one.
+    Why(Option<String>),
     /// Read the configuration again.
     Reload,
     /// Stop gracefully.
@@ -153,6 +156,8 @@ fn action(verb: &str, mut words: Vec<String>, as_json: bool) -> Result<Action, S
             ));
         }
         "status" => return Ok(Action::Status { as_json }),
+        "why" if words.len() > 1 => return Err("why is about one request".to_owned()),
+        "why" => return Ok(Action::Why(words.pop())),
         "reload" => return Ok(Action::Reload),
         "shutdown" => return Ok(Action::Shutdown),
         "add" => {
@@ -178,7 +183,7 @@ fn action(verb: &str, mut words: Vec<String>, as_json: bool) -> Result<Action, S
         "auto" => Change::Force(ForcedState::Auto),
         _ => {
             return Err(format!(
-                "{verb:?}: want status, add, drain, enable, remove, weight, up, down, auto, \
+                "{verb:?}: want status, why, add, drain, enable, remove, weight, up, down, auto, \
                  reload or shutdown"
             ));
         }

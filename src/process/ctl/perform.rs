@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::admin::json::{
     Added, Changed, Complaint, Drain, Drained, Force, ForcedState, NewBackend, Reloaded, Status,
@@ -12,10 +13,10 @@ use crate::admin::json::{
 };
 use crate::percent;
 use crate::pool::BackendSpec;
-use crate::process::ctl::FAILED;
 use crate::process::ctl::client::{Answer, Client};
 use crate::process::ctl::order::{Action, Change, Order};
 use crate::process::ctl::table::{lasted, plain, table};
+use crate::process::ctl::{FAILED, why};
 
 /// How long an answer may take that nothing has to be waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -76,6 +77,7 @@ impl Work<'_> {
                 let status = self.status();
                 tell(status.map(|status| table(&status).trim_end().to_owned()));
             }
+            Action::Why(id) => tell(why::ask(|path| self.see(path), id.as_deref())),
             Action::Add(specs) => self.add(specs, tell),
             Action::Change(Change::Drain, names) => self.drain(names, tell),
             Action::Change(change, names) => {
@@ -106,6 +108,10 @@ impl Work<'_> {
         let answer = self.ask("GET", "/status", None::<&()>, PATIENCE)?;
         let text = String::from_utf8_lossy(&answer.content);
         Ok(text.trim_end().to_owned())
+    }
+
+    fn see(&self, path: &str) -> Result<Value, String> {
+        read(&self.ask("GET", path, None::<&()>, PATIENCE)?)
     }
 
     fn status(&self) -> Result<Status, String> {

@@ -77,7 +77,8 @@ fn the_address_is_the_option_or_the_variable_or_the_default() {
 fn a_line_that_makes_no_sense_is_told_in_one_line() {
     let cases = [
         ("", "verb"),
-        ("dance", "want status, add"),
+        ("dance", "want status, why, add"),
+        ("why 1 2", "about one request"),
         ("drain", "drain which backend?"),
         ("add", "add which URL?"),
         ("add web1", "want http://"),
