@@ -74,10 +74,13 @@ impl Token {
 
 /// Checks a request's head; `token` is asked for if there is one.
 pub fn check(request: &ClientRequest, token: Option<&Token>) -> Result<(), Problem> {
-    check_origin(request)?;
+    // The page holds nothing but the question for the token.
+    let is_for_page = request.target == b"/";
+    if !(is_for_page && is_followed_link(request)) {
+        check_origin(request)?;
+    }
     match token {
-        // The page holds nothing but the question for the token.
-        Some(_) if request.target == b"/" => {}
+        Some(_) if is_for_page => {}
         Some(token) => check_token(request, token)?,
         None => check_host(request)?,
     }
@@ -149,6 +152,16 @@ fn check_origin(request: &ClientRequest) -> Result<(), Problem> {
         403,
         "this comes from a page of another origin",
     ))
+}
+
+/// Whether somebody follows a link, which may stand on a page of any origin: that page sees nothing
+/// of ours, which takes its place. A frame has another `Sec-Fetch-Dest`, and a form Origin.
+fn is_followed_link(request: &ClientRequest) -> bool {
+    let says = |name, wanted: &[u8]| request.fields.all(name).any(|value| value == wanted);
+    request.method.as_str() == "GET"
+        && request.fields.all("Origin").next().is_none()
+        && says("Sec-Fetch-Mode", b"navigate")
+        && says("Sec-Fetch-Dest", b"document")
 }
 
 /// Only what no form can send. A media type without content is a form's as well.

@@ -130,6 +130,53 @@ fn with_a_token_only_who_shows_it_is_let_in_under_any_name() {
 }
 
 #[test]
+fn a_link_of_another_origin_leads_to_the_page_and_to_nothing_else() {
+    // Goal: a link may stand anywhere; frames, pictures, scripts and forms of others are kept out,
+    // and so is a link to anything but the page. Trick: as browsers say it of each.
+    let token = Token::new("s3cret-token").expect("a good token");
+    let apis = [Api::new(), Api::with(Some(token), |_| ())];
+    let site = "Sec-Fetch-Site: cross-site";
+    let (navigate, document) = ("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document");
+    let rows: [(u16, &[&str]); 6] = [
+        (200, &["Sec-Fetch-Site: none", navigate, document]),
+        (200, &[site, navigate, document]),
+        (403, &[site, navigate, "Sec-Fetch-Dest: iframe"]),
+        (
+            403,
+            &[site, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"],
+        ),
+        (
+            403,
+            &[site, "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"],
+        ),
+        (
+            403,
+            &[site, navigate, document, "Origin: http://evil.example"],
+        ),
+    ];
+    for (status, lines) in rows {
+        let lines = [&["Host: 127.0.0.1:9901"], lines].concat();
+        for api in &apis {
+            let got = api.ask_with("GET", "/", &lines, "");
+            assert_eq!(got.status, status, "{lines:?}");
+            if lines.contains(&site) {
+                assert_eq!(api.ask_with("GET", "/status", &lines, "").status, 403);
+                assert_eq!(api.ask_with("POST", "/reload", &lines, "").status, 403);
+                assert_eq!(api.ask_with("POST", "/", &lines, "").status, 403);
+            }
+        }
+    }
+    let elsewhere = ["Host: evil.example", site, navigate, document];
+    assert_eq!(apis[0].ask_with("GET", "/", &elsewhere, "").status, 421);
+    assert_eq!(
+        apis[1]
+            .ask_with("HEAD", "/", &["Host: lb.example"], "")
+            .status,
+        200
+    );
+}
+
+#[test]
 fn only_where_nobody_else_can_come_is_no_token_needed() {
     let tcp = |text: &str| ListenAt::Tcp(text.to_owned());
     for text in ["127.0.0.1:9901", "127.9.9.9:0", "[::1]:9901"] {
