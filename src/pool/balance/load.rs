@@ -87,6 +87,8 @@ impl Cost {
 struct Ties {
     least: Cost,
     n: usize,
+    /// One of them.
+    first: usize,
     /// Which places these are, a bit each, of the first that there are.
     places: [u64; N_REMEMBERED / 64],
 }
@@ -102,7 +104,7 @@ impl Ties {
     ) -> Ties {
         let mut places = [0; N_REMEMBERED / 64];
         let mut least = Cost::MOST;
-        let mut n = 0;
+        let (mut n, mut first) = (0, 0);
         for (idx, chunk) in seats.chunks(64).enumerate() {
             let mut word = 0_u64;
             for (bit, seat) in chunk.iter().enumerate() {
@@ -115,7 +117,7 @@ impl Ties {
                 }
                 if mine < others {
                     places = [0; N_REMEMBERED / 64];
-                    least = cost;
+                    (least, first) = (cost, place);
                     (n, word) = (0, 0);
                 }
                 word |= 1 << bit;
@@ -125,7 +127,12 @@ impl Ties {
                 *places = word;
             }
         }
-        Ties { least, n, places }
+        Ties {
+            least,
+            n,
+            first,
+            places,
+        }
     }
 
     /// The remembered ones, in order.
@@ -188,8 +195,7 @@ fn least_loaded(
         cost.compare(ties.least).is_le() && !is_closed(place)
     };
     // None if loads have grown meanwhile.
-    choose_by_weight(start, || (0..seats.len()).filter(is_tie).map(weighed))
-        .or_else(|| ties.remembered().next())
+    choose_by_weight(start, || (0..seats.len()).filter(is_tie).map(weighed)).or(Some(ties.first))
 }
 
 /// Whose turn it is, of those who tie: exactly if they weigh the same, else in proportion.

@@ -53,6 +53,26 @@ fn who_ties_is_picked_exactly_in_turn() {
 }
 
 #[test]
+fn somebody_is_picked_among_very_many_also_if_loads_grow_meanwhile() {
+    // All but the last three, which lie beyond those who are remembered, have more.
+    let n = N_REMEMBERED + 100;
+    let load_at_first = |place: usize| usize::from(place < n - 3);
+    for weights in [vec![1; n], [1, 2].repeat(n / 2)] {
+        let seats = seats_of(&weights);
+        let mut start = counter();
+        let mut pick = || least_connections(&seats, start(), load_at_first, |_| true);
+        assert!((0..600).all(|_| pick().is_some_and(|place| place >= n - 3)));
+        let looks = std::cell::Cell::new(0);
+        let growing = |place| {
+            looks.set(looks.get() + 1);
+            load_at_first(place) + usize::from(looks.get() > n) * 10
+        };
+        let picked = least_connections(&seats, 0, growing, |_| true);
+        assert!(picked.is_some_and(|place| place >= n - 3), "{picked:?}");
+    }
+}
+
+#[test]
 fn who_ties_with_another_weight_is_picked_in_proportion() {
     let weights = [1, 2, 3, 4];
     let seats = seats_of(&weights);
