@@ -10,7 +10,7 @@ use crate::exchange::forward::{BackendResponse, Errand};
 use crate::exchange::retry::{Asked, Failure, Step, next_step};
 use crate::exchange::turn::{GiveUp, Turn};
 use crate::exchange::watched::Watched;
-use crate::exchange::{Exchanger, Forwarding, nobody_up, sticky};
+use crate::exchange::{Exchanger, Forwarding, sticky};
 use crate::intake::ClientRequest;
 use crate::pool::{Claim, Picked, Retrying};
 use crate::watch::Fate;
@@ -72,7 +72,7 @@ impl Exchanger<'_> {
             retries_left: to.settings.retry.retries,
             retrying: None,
             has_made_room: false,
-            give_up: GiveUp::Answer(503, nobody_up(&to.pool)),
+            give_up: GiveUp::NobodyUp,
         };
         self.story.fate = Fate::NobodyUp;
         let mut next = Next::Pick;
@@ -81,7 +81,7 @@ impl Exchanger<'_> {
             let picked = match next {
                 Next::Done(answered) => return Ok(answered),
                 Next::Other(picked) | Next::Again(picked) => picked,
-                Next::Pick => match self.pick(&course.turn, course.is_unsent(), client) {
+                Next::Pick => match self.pick(&course.turn, course.give_up.is_unsent(), client) {
                     Ok(picked) => picked,
                     Err(unpicked) => {
                         course.cancel_retry();
@@ -193,11 +193,6 @@ impl Exchanger<'_> {
 }
 
 impl Course<'_> {
-    /// Whether nothing of the request has been sent to anybody.
-    fn is_unsent(&self) -> bool {
-        matches!(self.give_up, GiveUp::Answer(503, _))
-    }
-
     /// What follows, and if that is a retry, it has begun: the pool's budget has one more.
     fn step_after(&mut self, failure: Failure, content: &Content) -> Step {
         let rule = &self.to.settings.retry;

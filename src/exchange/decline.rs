@@ -18,21 +18,17 @@ impl Exchanger<'_> {
         request: &ClientRequest,
         client: &mut Watched,
     ) -> Ending {
-        self.story.fate = match failure {
-            ClientFailure::Stalled => Fate::ClientStalled,
-            ClientFailure::Malformed => Fate::ClientBadContent,
-            ClientFailure::TooLarge => Fate::ClientContentTooLong,
-            ClientFailure::Gone => Fate::ClientGone,
-        };
-        let (status, reason) = match failure {
-            ClientFailure::Stalled => (408, "the content stalled"),
-            ClientFailure::Malformed => (400, "the content is malformed"),
-            ClientFailure::TooLarge => (413, "the content is too long"),
+        let (status, reason, fate) = match failure {
+            ClientFailure::Stalled => (408, "the content stalled", Fate::ClientStalled),
+            ClientFailure::Malformed => (400, "the content is malformed", Fate::ClientBadContent),
+            ClientFailure::TooLarge => (413, "the content is too long", Fate::ClientContentTooLong),
             ClientFailure::Gone => {
+                self.story.fate = Fate::ClientGone;
                 debug!("the client went away before its answer");
                 return Ending::Cut;
             }
         };
+        self.story.fate = fate;
         self.answer_ourselves(status, reason.to_owned(), request, false, client)
     }
 

@@ -62,7 +62,7 @@ use self::turn::GiveUp;
 use self::watched::Watched;
 use crate::intake::own::OwnAnswer;
 use crate::intake::{Client, ClientRequest, ContentFraming, Ending, Refusal, RetryAfter};
-use crate::pool::{Backend, Fault, Pool, Pools};
+use crate::pool::{Backend, Fault, Pools};
 use crate::watch::{Counters, Doing, Fate, Sheet, Story, Watch};
 
 /// What an exchange is allowed to take, whatever pool it goes to.
@@ -232,18 +232,25 @@ impl Exchanger<'_> {
                     }
                     _ => self.pass_on(to, answered, request, content, client),
                 };
-                self.story.ended = Instant::now();
                 let target = request.target.escape_ascii();
-                let took = self.story.ended - start;
                 debug!(
-                    "{} {target} by {}: {ending:?} in {took:?}",
-                    request.method, backend.label
+                    "{} {target} by {}: {ending:?} in {:?}",
+                    request.method,
+                    backend.label,
+                    start.elapsed()
                 );
+                if !client.has_begun {
+                    self.story.status = 0;
+                }
                 // What failed behind a good head may have become an answer of ours.
-                let is_its = client.has_begun && self.story.is_of_backend();
-                return (ending, is_its.then_some(backend));
+                return (ending, self.story.is_of_backend().then_some(backend));
             }
             Err(GiveUp::Client(failure)) => self.client_failed(failure, request, client),
+            Err(GiveUp::NobodyUp) => {
+                let keep_alive = self.may_keep(request, content, client);
+                let reason = format!("no backend is up ({} down)", to.pool.n_backends());
+                self.answer_ourselves(503, reason, request, keep_alive, client)
+            }
             Err(GiveUp::Answer(status, reason)) => {
                 let keep_alive = self.may_keep(request, content, client);
                 self.answer_ourselves(status, reason, request, keep_alive, client)
@@ -280,8 +287,4 @@ impl Exchanger<'_> {
         let is_at_end = content.is_read() || !content.waits_for_100() && client.can_skip_content();
         request.keep_alive && is_at_end && !self.stopping.load(Ordering::Acquire)
     }
-}
-
-fn nobody_up(pool: &Pool) -> String {
-    format!("no backend is up ({} down)", pool.n_backends())
 }

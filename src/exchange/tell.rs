@@ -42,6 +42,7 @@ impl Exchanger<'_> {
     pub(super) fn end_story(&mut self, client: &Watched) {
         let story = &mut self.story;
         (story.bytes_in, story.bytes_out) = (client.n_read, client.n_written);
+        // Its pool's part was its end; without a pool, or after a panic, this is.
         if story.ended == story.begun {
             story.ended = Instant::now();
         }
@@ -67,9 +68,7 @@ impl Exchanger<'_> {
     /// The pool's part in it is over; the answer was a backend's or ours.
     pub(super) fn end_in_pool(&mut self, to: &Forwarding, by: Option<&Backend>) {
         let story = &mut self.story;
-        if story.ended == story.begun {
-            story.ended = Instant::now();
-        }
+        story.ended = Instant::now();
         let tally = by.map_or(&to.pool.own_answers, |backend| &backend.tally);
         tally.note(story.status, story.ended - story.queued);
     }

@@ -15,11 +15,20 @@ use crate::watch::{Doing, Fate};
 pub enum GiveUp {
     /// The client failed.
     Client(ClientFailure),
+    /// Nobody could be asked. What is said of it is put together only then.
+    NobodyUp,
     /// We answer, with this status and reason.
     Answer(u16, String),
     /// No worker, or no room, is left at any backend that could: 503, and the queue's advice when
     /// to come.
     Busy(&'static str),
+}
+
+impl GiveUp {
+    /// Whether it says that nothing of the request has been sent to anybody.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, GiveUp::NobodyUp | GiveUp::Answer(503, _))
+    }
 }
 
 /// Why there is no next backend.
@@ -116,11 +125,7 @@ impl Exchanger<'_> {
             Err(NoPick::AllFull) if may_wait && is_gone() => return Err(Unpicked::Gone),
             picked => picked?,
         };
-        if let Some(hold) = picked.hold.take() {
-            self.post.keep(hold);
-        }
-        self.post.tell(picked.claim.backend(), turn.request);
-        self.tell_picked(&picked, turn.notes.as_ref());
+        self.take_up(turn, &mut picked);
         Ok(picked)
     }
 
@@ -128,12 +133,17 @@ impl Exchanger<'_> {
     pub(super) fn pick_another(&mut self, turn: &Turn) -> Option<Picked> {
         let wish = turn.wish(!self.post.is_long_haul());
         let mut picked = turn.to.pool.pick(&wish).ok()?;
+        self.take_up(turn, &mut picked);
+        Some(picked)
+    }
+
+    /// From now on the exchange is with this one.
+    fn take_up(&mut self, turn: &Turn, picked: &mut Picked) {
         if let Some(hold) = picked.hold.take() {
             self.post.keep(hold);
         }
         self.post.tell(picked.claim.backend(), turn.request);
-        self.tell_picked(&picked, turn.notes.as_ref());
-        Some(picked)
+        self.tell_picked(picked, turn.notes.as_ref());
     }
 
     /// What follows when nobody was picked. The answers that were `meant` so far say what became
@@ -143,9 +153,9 @@ impl Exchanger<'_> {
             Unpicked::Gone => return GiveUp::Client(ClientFailure::Gone),
             Unpicked::Lacking(no_pick) => no_pick,
         };
-        self.story.fate = match (no_pick, &meant) {
-            (NoPick::AllBusy, GiveUp::Answer(503, _)) => Fate::BackendsBusy,
-            (NoPick::AllFull, GiveUp::Answer(503, _)) => Fate::BackendsFull,
+        self.story.fate = match no_pick {
+            NoPick::AllBusy if meant.is_unsent() => Fate::BackendsBusy,
+            NoPick::AllFull if meant.is_unsent() => Fate::BackendsFull,
             _ => return meant,
         };
         let reason = self.story.fate.meaning();
