@@ -32,21 +32,10 @@ pub enum Asked {
 /// Each error is a line that names the option, or file and line, the value and what would be
 /// right; the process exits with 2 after them. What argh itself finds, it finds one at a time.
 pub fn read(words: &[&str]) -> Result<Asked, Vec<String>> {
-    let options = match Options::from_args(&["threadbare"], words) {
+    let options: Options = match parse_words("threadbare", words) {
         Ok(options) => options,
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => return Ok(Asked::Print(output)),
-        Err(EarlyExit {
-            output,
-            status: Err(()),
-        }) => {
-            return Err(vec![format!(
-                "threadbare: {}",
-                bad_usage(&output, "threadbare --help")
-            )]);
-        }
+        Err(Unparsed::Help(text)) => return Ok(Asked::Print(text)),
+        Err(Unparsed::Bad(reason)) => return Err(vec![format!("threadbare: {reason}")]),
     };
     if options.version {
         return Ok(Asked::Print(format!(
@@ -163,13 +152,29 @@ fn refuse_pool_options(options: &Options, path: &str, faults: &mut Faults) {
     }
 }
 
-/// argh spreads some errors over several lines; a log collector wants one. `help` says more.
-pub(super) fn bad_usage(output: &str, help: &str) -> String {
+/// Why words are no options.
+pub(super) enum Unparsed {
+    /// They ask for this text.
+    Help(String),
+    /// They are wrong, for this reason.
+    Bad(String),
+}
+
+/// Reads the words behind a command into its options.
+pub(super) fn parse_words<T: FromArgs>(command: &str, words: &[&str]) -> Result<T, Unparsed> {
+    T::from_args(&[command], words).map_err(|EarlyExit { output, status }| match status {
+        Ok(()) => Unparsed::Help(output),
+        Err(()) => Unparsed::Bad(bad_usage(&output, command)),
+    })
+}
+
+/// argh spreads some errors over several lines; a log collector wants one.
+fn bad_usage(output: &str, command: &str) -> String {
     let text = one_line(output);
     let text = text
         .trim_end_matches('.')
         .trim_start_matches("Error parsing ");
-    format!("{text}; see {help}")
+    format!("{text}; see {command} --help")
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argh::{EarlyExit, FromArgs};
+use argh::FromArgs;
 
 use crate::admin::Token;
 use crate::admin::json::duration;
 use crate::intake::ListenAt;
-use crate::process::args::bad_usage;
+use crate::process::args::{Unparsed, parse_words};
 use crate::process::ctl::client::Client;
 use crate::process::ctl::{self, ADMIN_VARIABLE};
 use crate::process::values;
@@ -21,7 +21,7 @@ use crate::process::values;
 const ILL: u8 = 1;
 /// Exit code for a command line that can't be run.
 const USAGE: u8 = 2;
-const HELP: &str = "threadbare healthcheck --help";
+const COMMAND: &str = "threadbare healthcheck";
 /// What the admin API is asked for: whether the process lives, …
 const LIVE: &str = "/healthz";
 /// … and whether it is ready for requests.
@@ -65,24 +65,18 @@ struct Question {
 /// Does what the words behind `healthcheck` ask for. Returns the exit code.
 pub fn run(words: &[&str]) -> u8 {
     let variable = std::env::var(ADMIN_VARIABLE).ok();
-    let options = match Options::from_args(&["threadbare healthcheck"], words) {
+    let options: Options = match parse_words(COMMAND, words) {
         Ok(options) => options,
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => {
-            println!("{}", output.trim_end());
+        Err(Unparsed::Help(text)) => {
+            println!("{}", text.trim_end());
             return 0;
         }
-        Err(EarlyExit {
-            output,
-            status: Err(()),
-        }) => return fail(USAGE, &bad_usage(&output, HELP)),
+        Err(Unparsed::Bad(reason)) => return fail(USAGE, &reason),
     };
     let patience = options.timeout;
     let question = match question(options, variable.as_deref()) {
         Ok(question) => question,
-        Err(reason) => return fail(USAGE, &format!("{reason}; see {HELP}")),
+        Err(reason) => return fail(USAGE, &format!("{reason}; see {COMMAND} --help")),
     };
     let Question { at, path, token } = &question;
     let client = Client {
@@ -100,7 +94,7 @@ pub fn run(words: &[&str]) -> u8 {
 }
 
 fn fail(code: u8, reason: &str) -> u8 {
-    eprintln!("threadbare healthcheck: {reason}");
+    eprintln!("{COMMAND}: {reason}");
     code
 }
 

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argh::{EarlyExit, FromArgs};
+use argh::FromArgs;
 
 use crate::admin::Token;
 use crate::admin::json::{ForcedState, NewBackend, check_weight, duration};
 use crate::intake::ListenAt;
 use crate::pool::{BackendSpec, BackendUrl};
-use crate::process::args::bad_usage;
+use crate::process::args::{Unparsed, parse_words};
 use crate::process::ctl::ADMIN_VARIABLE;
 use crate::process::values;
 
@@ -110,23 +110,17 @@ pub enum Change {
 
 /// Reads the words behind `ctl`; `admin` is where the API is unless they tell.
 pub fn read(words: &[&str], admin: Option<&str>) -> Result<Asked, String> {
-    let options = match Options::from_args(&["threadbare ctl"], words) {
+    let options: Options = match parse_words(COMMAND, words) {
         Ok(options) => options,
-        Err(EarlyExit {
-            output,
-            status: Ok(()),
-        }) => return Ok(Asked::Print(output)),
-        Err(EarlyExit {
-            output,
-            status: Err(()),
-        }) => return Err(bad_usage(&output, HELP)),
+        Err(Unparsed::Help(text)) => return Ok(Asked::Print(text)),
+        Err(Unparsed::Bad(reason)) => return Err(reason),
     };
     mean(options, admin)
         .map(Asked::Perform)
-        .map_err(|reason| format!("{reason}; see {HELP}"))
+        .map_err(|reason| format!("{reason}; see {COMMAND} --help"))
 }
 
-const HELP: &str = "threadbare ctl --help";
+const COMMAND: &str = "threadbare ctl";
 
 fn mean(options: Options, admin_variable: Option<&str>) -> Result<Order, String> {
     let action = action(&options.verb, options.backends, options.json)?;
