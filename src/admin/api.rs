@@ -16,8 +16,6 @@ use crate::admin::{Admin, live, metrics, page, requests};
 use crate::intake::{Client, ClientRequest};
 use crate::percent;
 
-/// The media type of a word for probes.
-const PLAIN: &str = "text/plain; charset=utf-8";
 /// How long a drain is waited for unless told.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a reload may take: names are looked up at it.
@@ -208,7 +206,7 @@ impl Admin {
                 Ok(Answer::json(200, &found.ok_or_else(unknown)?))
             }
             Place::Page => Ok(page::answer()),
-            Place::Healthz => Ok(Answer::text(200, PLAIN, "live\n".to_owned())),
+            Place::Healthz => Ok(Answer::plain(200, "live")),
             Place::Readyz => Ok(sight::ready(self.sight()?)),
             Place::Metrics => {
                 let text = metrics::text(self.sight()?, &self.site.report(now), now);

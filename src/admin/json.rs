@@ -271,11 +271,6 @@ pub fn seconds(duration: Duration) -> f64 {
     ms.as_secs_f64()
 }
 
-/// Milliseconds, to the microsecond.
-pub fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
-}
-
 impl From<&BackendSpec> for NewBackend {
     fn from(spec: &BackendSpec) -> NewBackend {
         NewBackend {

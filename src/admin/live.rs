@@ -1,16 +1,16 @@
 //! Everything that changes from second to second, in JSON: `GET /live`, for the page and `top`.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::admin::json::{millis, seconds};
+use crate::admin::json::seconds;
 use crate::admin::sight::Sight;
 use crate::exchange::PostReport;
 use crate::pool::{BackendReport, PoolReport};
-use crate::watch::history::{BackendHistory, Past};
-use crate::watch::{By, Doing, Fate, Totals};
+use crate::watch::history::{BackendHistory, Past, unix_ms};
+use crate::watch::{By, Doing, Fate, Totals, millis};
 
 /// Seconds over which rates are taken.
 const N_RATE: usize = 5;
@@ -64,12 +64,6 @@ pub fn look(sight: &Sight, pools: &[PoolReport], uptime: Duration, now: Instant)
             .collect();
     });
     live
-}
-
-/// Milliseconds since 1970.
-pub fn unix_ms(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn names_of(pools: &[PoolReport]) -> HashMap<u64, (&str, &str)> {

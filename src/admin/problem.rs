@@ -106,6 +106,11 @@ impl Answer {
         }
     }
 
+    /// A line for people and probes.
+    pub fn plain(status: u16, line: &str) -> Answer {
+        Answer::text(status, "text/plain; charset=utf-8", format!("{line}\n"))
+    }
+
     /// An answer in another media type.
     pub fn text(status: u16, media_type: &'static str, content: String) -> Answer {
         Answer {

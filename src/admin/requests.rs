@@ -1,14 +1,13 @@
 //! What became of the last requests, one by one: `GET /requests` and `GET /requests/ID`.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::admin::json::millis;
-use crate::admin::live::unix_ms;
 use crate::admin::sight::Sight;
 use crate::pool::Pool;
-use crate::watch::{Attempt, Story};
+use crate::watch::history::unix_ms;
+use crate::watch::{Attempt, Story, millis};
 
 /// Requests that are listed.
 const N_LISTED: usize = 100;
@@ -175,9 +174,5 @@ fn backend_of(story: &Story) -> Option<&str> {
 
 fn unix_ms_of(at: Instant, now: Instant) -> u64 {
     let ago = now.saturating_duration_since(at);
-    unix_ms(
-        SystemTime::now()
-            .checked_sub(ago)
-            .unwrap_or(SystemTime::UNIX_EPOCH + Duration::ZERO),
-    )
+    unix_ms(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH))
 }

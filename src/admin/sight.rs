@@ -49,5 +49,5 @@ pub fn ready(sight: &Sight) -> Answer {
         Some(pool) => (503, format!("no backend of pool {} is up", pool.name())),
         None => (200, "ready".to_owned()),
     };
-    Answer::text(status, "text/plain; charset=utf-8", word + "\n")
+    Answer::plain(status, &word)
 }

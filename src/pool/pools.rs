@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as PlainU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolReport};
 use crate::sync::RwLock;
 
 /// The pools in use. Workers have their own way to them, with the routes.
@@ -47,6 +47,11 @@ impl Pools {
     /// All of them, in the order of the configuration.
     pub fn all(&self) -> Arc<Vec<Arc<Pool>>> {
         Arc::clone(&self.all.read())
+    }
+
+    /// How all of them are at one moment.
+    pub fn report(&self, now: Instant) -> Vec<PoolReport> {
+        self.all().iter().map(|pool| pool.report(now)).collect()
     }
 
     /// The one of this name.

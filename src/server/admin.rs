@@ -84,15 +84,9 @@ impl AdminDoor {
         let (watch, pools) = (Arc::clone(&shared.watch), Arc::clone(&shared.pools));
         let taken = Arc::clone(&history);
         let sampler = spawn("sampler", move || {
-            run_sampler(&taken, &stopped, |now| {
-                let pools = pools.all();
-                let reports = pools.iter().map(|pool| pool.report(now));
-                (watch.totals(), reports.collect())
-            });
+            run_sampler(&taken, &stopped, |now| (watch.totals(), pools.report(now)));
         })?;
         let site = RunningSite {
-            pools: Arc::clone(&shared.pools),
-            crew: Arc::clone(&shared.crew),
             sight: sight(shared, of_intake, history),
             events,
         };

@@ -7,8 +7,8 @@ use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
 use crate::admin::sight::Sight;
 use crate::admin::{ReloadError, Site};
-use crate::exchange::{Crew, Straggler};
-use crate::pool::{BackendSpec, ChangeError, Forced, Pool, PoolReport, Pools};
+use crate::exchange::Straggler;
+use crate::pool::{BackendSpec, ChangeError, Forced, Pool, PoolReport};
 use crate::server::Event;
 
 /// How long to wait for a place among the events of the main thread, which a reload may take.
@@ -16,8 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The running balancer.
 pub struct RunningSite {
-    pub pools: Arc<Pools>,
-    pub crew: Arc<Crew>,
     /// What page and metrics look at.
     pub sight: Sight,
     /// Tells the main thread.
@@ -27,7 +25,7 @@ pub struct RunningSite {
 impl RunningSite {
     fn pool(&self, name: &str) -> Result<Arc<Pool>, ChangeError> {
         let unknown = || ChangeError::Unknown(format!("there is no pool {name}"));
-        self.pools.find(name).ok_or_else(unknown)
+        self.sight.pools.find(name).ok_or_else(unknown)
     }
 }
 
@@ -37,8 +35,7 @@ impl Site for RunningSite {
     }
 
     fn report(&self, now: Instant) -> Vec<PoolReport> {
-        let pools = self.pools.all();
-        pools.iter().map(|pool| pool.report(now)).collect()
+        self.sight.pools.report(now)
     }
 
     fn add(&self, pool: &str, spec: BackendSpec, now: Instant) -> Result<bool, ChangeError> {
@@ -78,15 +75,15 @@ impl Site for RunningSite {
     }
 
     fn await_drained(&self, pool: &str, name: &str, deadline: Instant) -> usize {
-        let pool = self.pools.find(pool);
+        let pool = self.sight.pools.find(pool);
         pool.map_or(0, |pool| pool.await_drained(name, deadline))
     }
 
     fn stragglers(&self, pool: &str, name: &str, now: Instant) -> Vec<Straggler> {
-        let Some(pool) = self.pools.find(pool) else {
+        let Some(pool) = self.sight.pools.find(pool) else {
             return Vec::new();
         };
-        self.crew.stragglers(&pool.ids_of(name), now)
+        self.sight.crew.stragglers(&pool.ids_of(name), now)
     }
 
     fn reload(&self, deadline: Instant) -> Result<String, ReloadError> {

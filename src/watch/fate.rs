@@ -66,8 +66,6 @@ struct Row {
     code: &'static str,
     by: By,
     phase: &'static str,
-    /// The error type of RFC 9209 §2.3; empty where the answer is no error of ours.
-    error: &'static str,
     name: &'static str,
     meaning: &'static str,
 }
@@ -77,7 +75,6 @@ const fn row(
     (code, name): (&'static str, &'static str),
     by: By,
     phase: &'static str,
-    error: &'static str,
     meaning: &'static str,
 ) -> Row {
     Row {
@@ -85,7 +82,6 @@ const fn row(
         code,
         by,
         phase,
-        error,
         name,
         meaning,
     }
@@ -99,55 +95,55 @@ pub const N_FATES: usize = 25;
 /// All of them, in the order of the enum.
 #[rustfmt::skip]
 const TABLE: [Row; N_FATES] = [
-    row(Fate::Answered, ("OK", "answered"), Nobody, "none", "",
+    row(Fate::Answered, ("OK", "answered"), Nobody, "none",
         "a backend's answer was passed on to its end"),
-    row(Fate::Tunnelled, ("TU", "tunnel"), Nobody, "none", "",
+    row(Fate::Tunnelled, ("TU", "tunnel"), Nobody, "none",
         "it became a tunnel, which has ended"),
-    row(Fate::Redirected, ("RD", "redirected"), Us, "none", "",
+    row(Fate::Redirected, ("RD", "redirected"), Us, "none",
         "the client was sent to https, as its route says"),
-    row(Fate::NoRoute, ("NR", "no_route"), Us, "none", "destination_not_found",
+    row(Fate::NoRoute, ("NR", "no_route"), Us, "none",
         "no route fits the host and path"),
-    row(Fate::BadRequest, ("BR", "bad_request"), Client, "head", "http_request_error",
+    row(Fate::BadRequest, ("BR", "bad_request"), Client, "head",
         "the request is malformed, or asks for what is not done here"),
-    row(Fate::TooLarge, ("TL", "request_too_large"), Limit, "head", "http_request_denied",
+    row(Fate::TooLarge, ("TL", "request_too_large"), Limit, "head",
         "the target, the fields or the content are over their limit"),
-    row(Fate::QueueFull, ("QF", "queue_full"), Limit, "queue", "http_request_denied",
+    row(Fate::QueueFull, ("QF", "queue_full"), Limit, "queue",
         "the queue was full"),
-    row(Fate::QueueTimeout, ("QT", "queue_timeout"), Limit, "queue", "http_request_denied",
+    row(Fate::QueueTimeout, ("QT", "queue_timeout"), Limit, "queue",
         "it waited too long for a worker"),
-    row(Fate::BackendsBusy, ("BB", "backends_busy"), Limit, "queue", "connection_limit_reached",
+    row(Fate::BackendsBusy, ("BB", "backends_busy"), Limit, "queue",
         "every backend that is up has its share of the workers"),
-    row(Fate::BackendsFull, ("BF", "backends_full"), Limit, "queue", "connection_limit_reached",
+    row(Fate::BackendsFull, ("BF", "backends_full"), Limit, "queue",
         "every backend that is up has as many connections as it may"),
-    row(Fate::LongHaulFull, ("LF", "long_haul_full"), Limit, "queue", "http_request_denied",
+    row(Fate::LongHaulFull, ("LF", "long_haul_full"), Limit, "queue",
         "all long-haul threads are out"),
-    row(Fate::NobodyUp, ("NB", "no_backend"), Backend, "connect", "destination_unavailable",
+    row(Fate::NobodyUp, ("NB", "no_backend"), Backend, "connect",
         "no backend is up"),
-    row(Fate::Connect, ("CF", "connect_failed"), Backend, "connect", "connection_refused",
+    row(Fate::Connect, ("CF", "connect_failed"), Backend, "connect",
         "no backend could be connected to"),
-    row(Fate::NoMeans, ("NM", "out_of_means"), Us, "connect", "proxy_internal_error",
+    row(Fate::NoMeans, ("NM", "out_of_means"), Us, "connect",
         "this machine was out of descriptors or ports"),
-    row(Fate::ResponseTimeout, ("RT", "response_timeout"), Limit, "wait", "http_response_timeout",
+    row(Fate::ResponseTimeout, ("RT", "response_timeout"), Limit, "wait",
         "the backend did not answer in time"),
-    row(Fate::BackendBroke, ("WB", "backend_broke"), Backend, "wait", "connection_terminated",
+    row(Fate::BackendBroke, ("WB", "backend_broke"), Backend, "wait",
         "the backend broke off before its answer"),
-    row(Fate::BadAnswer, ("BA", "bad_answer"), Backend, "wait", "http_protocol_error",
+    row(Fate::BadAnswer, ("BA", "bad_answer"), Backend, "wait",
         "the backend's answer could not be understood"),
-    row(Fate::BadStatus, ("BS", "bad_status"), Backend, "wait", "http_response_incomplete",
+    row(Fate::BadStatus, ("BS", "bad_status"), Backend, "wait",
         "the backend answered with a failure, and nobody else could be asked"),
-    row(Fate::ContentBroke, ("CB", "content_broke"), Backend, "content", "http_response_incomplete",
+    row(Fate::ContentBroke, ("CB", "content_broke"), Backend, "content",
         "the backend broke off inside its answer, which was cut short"),
-    row(Fate::ClientGone, ("CG", "client_gone"), Client, "wait", "",
+    row(Fate::ClientGone, ("CG", "client_gone"), Client, "wait",
         "the client went away before its answer was complete"),
-    row(Fate::ClientStalled, ("CS", "client_stalled"), Limit, "send", "http_request_error",
+    row(Fate::ClientStalled, ("CS", "client_stalled"), Limit, "send",
         "the client's content stalled"),
-    row(Fate::ClientBadContent, ("CM", "client_bad_content"), Client, "send", "http_request_error",
+    row(Fate::ClientBadContent, ("CM", "client_bad_content"), Client, "send",
         "the client's content is malformed"),
     row(Fate::ClientContentTooLong, ("CL", "content_too_long"), Limit, "send",
-        "http_request_denied", "the client's content is over its limit"),
-    row(Fate::ClientUnread, ("CW", "client_unread"), Client, "content", "",
+        "the client's content is over its limit"),
+    row(Fate::ClientUnread, ("CW", "client_unread"), Client, "content",
         "the client went away, or stopped reading, inside its answer"),
-    row(Fate::Panicked, ("PA", "panic"), Us, "none", "proxy_internal_error",
+    row(Fate::Panicked, ("PA", "panic"), Us, "none",
         "a worker panicked, which cost this one request"),
 ];
 
@@ -186,11 +182,6 @@ impl Fate {
     /// One sentence.
     pub fn meaning(self) -> &'static str {
         self.row().meaning
-    }
-
-    /// The error type of RFC 9209 §2.3 for the Proxy-Status field, if it is an error.
-    pub fn proxy_error(self) -> Option<&'static str> {
-        Some(self.row().error).filter(|error| !error.is_empty())
     }
 
     /// Of a request that was refused for its head.

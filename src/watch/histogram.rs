@@ -105,14 +105,6 @@ impl Sums {
         sums
     }
 
-    /// Adds another's.
-    pub fn add(&mut self, other: &Sums) {
-        for (sum, n) in self.buckets.iter_mut().zip(&other.buckets) {
-            *sum += n;
-        }
-        self.sum_us += other.sum_us;
-    }
-
     /// The time that so many in a hundred did not exceed, the middle of its bucket; none without
     /// any.
     pub fn percentile_ms(&self, percent: u64) -> Option<f64> {
@@ -123,7 +115,8 @@ impl Sums {
             so_far += n;
             if *n > 0 && so_far >= wanted {
                 let below = idx.checked_sub(1).map_or(0, bound);
-                return Some(ms(u64::midpoint(below, bound(idx))));
+                let middle = u64::midpoint(below, bound(idx));
+                return Some(millis(Duration::from_micros(middle)));
             }
         }
         None
@@ -141,9 +134,9 @@ impl Sums {
     }
 }
 
-/// Milliseconds of microseconds.
-pub fn ms(us: u64) -> f64 {
-    (Duration::from_micros(us).as_secs_f64() * 1_000_000.0).round() / 1_000.0
+/// Milliseconds, to the microsecond.
+pub fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 /// Whole microseconds, of what no one waits longer for than u64 holds.

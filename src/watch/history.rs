@@ -133,12 +133,12 @@ pub fn run_sampler(
 
 impl Past {
     fn step(&mut self, totals: Totals, pools: &[PoolReport], now: SystemTime) {
-        let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = unix_ms(now);
         if self.n_steps > 0 {
             let times = totals.whole.since(&self.before.whole);
             let n_errors = totals.n_errors() - self.before.n_errors();
             let sample = Sample {
-                unix_seconds: since_1970.as_secs(),
+                unix_seconds: unix_ms / 1_000,
                 n: times.n(),
                 n_errors,
                 p50_ms: times.percentile_ms(50),
@@ -147,7 +147,6 @@ impl Past {
             push(&mut self.samples, sample, N_SAMPLES);
         }
         self.before = totals;
-        let unix_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let several = pools.len() > 1;
         let mut states = HashMap::new();
         for pool in pools {
@@ -220,6 +219,12 @@ fn state_of(backend: &BackendReport) -> String {
         "down" => format!("{state}, {mode}{forced}: {cause}"),
         _ => format!("{state}, {mode}{forced}"),
     }
+}
+
+/// Milliseconds since 1970.
+pub fn unix_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn push<T>(queue: &mut VecDeque<T>, item: T, most: usize) {

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 pub use self::counters::{Counters, InFlight, OpenTunnel};
 pub use self::fate::{By, Fate, N_FATES};
-pub use self::histogram::{Histogram, Sums, ms};
+pub use self::histogram::{Histogram, Sums, millis};
 pub use self::lane::{Doing, Lane};
 pub use self::pulse::Pulse;
 pub use self::recent::Recent;

@@ -75,11 +75,6 @@ impl Tally {
         self.times.note(took);
     }
 
-    /// The same for an answer that took no time worth noting.
-    pub fn note_status(&self, status: u16) {
-        self.classes[Class::of(status) as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
     /// How many of each class, in the order of [`Class::ALL`].
     pub fn classes(&self) -> [u64; N_CLASSES] {
         let mut numbers = [0; N_CLASSES];
