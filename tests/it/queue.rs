@@ -1,24 +1,8 @@
 //! The bounded queue between the listener and the workers: full, or waited too long.
 
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, Backend, DEADLINE, Gate, Threadbare};
-
-/// `n` clients that each ask for `/slow`; their answers come in the order in which they are
-/// answered.
-fn ask_slow(threadbare: &Threadbare, n: usize) -> Receiver<Answer> {
-    let (sender, answers) = channel();
-    for _ in 0..n {
-        let (mut client, sender) = (threadbare.client(), sender.clone());
-        thread::spawn(move || {
-            // The test may be over, and its receiver gone.
-            let _ = sender.send(client.get("/slow"));
-        });
-    }
-    answers
-}
+use crate::harness::{Answer, Backend, DEADLINE, Gate, Threadbare, room_for};
 
 #[track_caller]
 fn assert_turned_away(answer: &Answer) {
@@ -42,27 +26,18 @@ fn a_full_queue_turns_away_at_once_and_keeps_what_it_has() {
     // been turned away.
     let gate = Gate::closed();
     let backend = Backend::holding("done", &gate);
-    let options = [
-        "--workers",
-        "2",
-        "--long-haul",
-        "0",
-        "--queue",
-        "3",
-        "--queue-timeout",
-        "1h",
-    ];
+    let options = room_for("2", "3");
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let served = ask_slow(&threadbare, 2);
+    let served = threadbare.ask_slow(2);
     backend.await_requests(2);
-    let others = ask_slow(&threadbare, 3 + 20);
+    let others = threadbare.ask_slow(3 + 20);
     for _ in 0..20 {
-        assert_turned_away(&others.recv_timeout(DEADLINE).expect("20 find no place"));
+        assert_turned_away(&others.recv_timeout(DEADLINE).expect("20 find no place").0);
     }
     assert_eq!(backend.seen.len(), 2);
     gate.open();
     for answers in [served, others] {
-        for answer in answers {
+        for (answer, _) in answers {
             assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
         }
     }
@@ -85,12 +60,12 @@ fn a_job_that_waited_too_long_is_turned_away() {
         "300ms",
     ];
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let served = ask_slow(&threadbare, 1);
+    let served = threadbare.ask_slow(1);
     backend.await_requests(1);
     let start = Instant::now();
-    let late = ask_slow(&threadbare, 5);
+    let late = threadbare.ask_slow(5);
     for _ in 0..5 {
-        assert_turned_away(&late.recv_timeout(DEADLINE).expect("it is turned away"));
+        assert_turned_away(&late.recv_timeout(DEADLINE).expect("it is turned away").0);
         assert!(
             start.elapsed() >= Duration::from_millis(300),
             "{:?}",
@@ -98,7 +73,7 @@ fn a_job_that_waited_too_long_is_turned_away() {
         );
     }
     gate.open();
-    let answer = served.recv_timeout(DEADLINE).expect("the first is served");
+    let (answer, _) = served.recv_timeout(DEADLINE).expect("the first is served");
     assert_eq!(answer.status, 200);
     threadbare.stop();
     assert_eq!(backend.seen.len(), 1);
@@ -119,7 +94,7 @@ fn a_client_that_was_turned_away_may_ask_again() {
         "100ms",
     ];
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let served = ask_slow(&threadbare, 1);
+    let served = threadbare.ask_slow(1);
     backend.await_requests(1);
     let mut client = threadbare.client();
     let answer = client.get("/quick");
@@ -129,6 +104,7 @@ fn a_client_that_was_turned_away_may_ask_again() {
         served
             .recv_timeout(DEADLINE)
             .expect("the first is served")
+            .0
             .status,
         200
     );
@@ -145,22 +121,13 @@ fn the_listener_never_blocks_on_a_full_queue() {
     // requests each against one stuck worker and a queue of one.
     let gate = Gate::closed();
     let backend = Backend::holding("done", &gate);
-    let options = [
-        "--workers",
-        "1",
-        "--long-haul",
-        "0",
-        "--queue",
-        "1",
-        "--queue-timeout",
-        "1h",
-    ];
+    let options = room_for("1", "1");
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let served = ask_slow(&threadbare, 1);
+    let served = threadbare.ask_slow(1);
     backend.await_requests(1);
     // Once one of two is turned away, the other fills the queue.
-    let queued = ask_slow(&threadbare, 2);
-    assert_turned_away(&queued.recv_timeout(DEADLINE).expect("one finds no place"));
+    let queued = threadbare.ask_slow(2);
+    assert_turned_away(&queued.recv_timeout(DEADLINE).expect("one finds no place").0);
     let mut turned_away = 0;
     for _ in 0..100 {
         let mut client = threadbare.client();
@@ -174,7 +141,7 @@ fn the_listener_never_blocks_on_a_full_queue() {
     }
     assert!(turned_away >= 100, "{turned_away}");
     gate.open();
-    for answer in served.iter().chain(queued) {
+    for (answer, _) in served.iter().chain(queued) {
         assert_eq!(answer.status, 200);
     }
 }
@@ -193,7 +160,7 @@ fn retry_after_says_a_minute_once_the_queue_is_seen_to_be_stuck() {
         "1500ms",
     ];
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let _served = ask_slow(&threadbare, 1);
+    let _served = threadbare.ask_slow(1);
     backend.await_requests(1);
     let answer = threadbare.get("/quick");
     assert_turned_away(&answer);

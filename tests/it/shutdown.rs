@@ -1,27 +1,12 @@
 //! The end: in-flight and queued requests answered, deadlines kept, exit codes right.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Answer, Backend, Client, DEADLINE, Gate, Threadbare, level, ok};
-
-/// `n` clients that each ask for `/slow`, and then see their connection's end.
-fn ask_slow(threadbare: &Threadbare, n: usize) -> Receiver<(Answer, Client)> {
-    let (sender, answers) = channel();
-    for _ in 0..n {
-        let (mut client, sender) = (threadbare.client(), sender.clone());
-        thread::spawn(move || {
-            let answer = client.get("/slow");
-            // The test may be over, and its receiver gone.
-            let _ = sender.send((answer, client));
-        });
-    }
-    answers
-}
+use crate::harness::{Backend, Client, DEADLINE, Gate, Threadbare, level, ok, room_for};
 
 #[test]
 fn what_is_in_flight_and_in_the_queue_is_answered() {
@@ -31,22 +16,11 @@ fn what_is_in_flight_and_in_the_queue_is_answered() {
     // begun.
     let gate = Gate::closed();
     let backend = Backend::holding("done", &gate);
-    let options = [
-        "--workers",
-        "2",
-        "--long-haul",
-        "0",
-        "--queue",
-        "3",
-        "--queue-timeout",
-        "1h",
-        "--shutdown-timeout",
-        "1h",
-    ];
+    let options = [&room_for("2", "3")[..], &["--shutdown-timeout", "1h"]].concat();
     let threadbare = Threadbare::before(&[backend.addr], &options);
-    let in_work = ask_slow(&threadbare, 2);
+    let in_work = threadbare.ask_slow(2);
     backend.await_requests(2);
-    let queued = ask_slow(&threadbare, 4);
+    let queued = threadbare.ask_slow(4);
     let (turned_away, _) = queued.recv_timeout(DEADLINE).expect("one finds no place");
     assert_eq!(turned_away.status, 503);
 
@@ -206,7 +180,7 @@ fn what_waits_in_the_queue_at_the_deadline_is_counted_too() {
     let threadbare = Threadbare::before(&[backend.addr], &options);
     let _first = ask_slow_and_forget(&threadbare, 1);
     backend.await_requests(1);
-    let queued = ask_slow(&threadbare, 3);
+    let queued = threadbare.ask_slow(3);
     let (turned_away, _) = queued.recv_timeout(DEADLINE).expect("one finds no place");
     assert_eq!(turned_away.status, 503);
     threadbare.signal(Signal::TERM);
@@ -247,7 +221,7 @@ fn what_comes_after_the_stop_has_begun_is_served_whole_or_not_at_all() {
     let threadbare = Threadbare::before(&[backend.addr], &["--shutdown-timeout", "1h"]);
     let mut open = threadbare.client();
     assert_eq!(open.get("/").text(), "done");
-    let in_work = ask_slow(&threadbare, 1);
+    let in_work = threadbare.ask_slow(1);
     backend.await_requests(2);
     threadbare.signal(Signal::TERM);
     threadbare.await_line("stopping: SIGTERM");

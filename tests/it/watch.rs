@@ -1,13 +1,11 @@
 //! What the balancer tells about itself: counts that agree with what clients saw, one request from
 //! its queue to its end, and that all of it is there while nothing else is.
 
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Admin, Backend, DEADLINE, Gate, HangingPort, run};
+use crate::harness::{Admin, Answer, Backend, Client, DEADLINE, Gate, HangingPort, room_for, run};
 
 /// The sum of all lines of a metric that have these labels.
 fn sum(admin: &Admin, name: &str, label: &str) -> u64 {
@@ -178,37 +176,17 @@ fn the_admin_listener_answers_while_all_workers_are_busy_and_the_queue_is_full()
     // asked and answered, so that an answer that waited for one of them would never come.
     let gate = Gate::closed();
     let backend = Backend::holding("done", &gate);
-    let options = [
-        "--workers",
-        "2",
-        "--long-haul",
-        "0",
-        "--queue",
-        "1",
-        "--queue-timeout",
-        "1h",
-    ];
-    let admin = Admin::before(&[backend.addr], &options);
-    let (sender, answers) = channel();
-    let ask = |n: usize| {
-        for _ in 0..n {
-            let (mut client, sender) = (admin.threadbare.client(), sender.clone());
-            // The test may be over, and its receiver gone.
-            thread::spawn(move || sender.send(client.get("/slow").status).unwrap_or_default());
-        }
-    };
+    let admin = Admin::before(&[backend.addr], &room_for("2", "1"));
     // One after the other: two at once may not fit into the queue before a worker wakes.
-    for n in 1..=2 {
-        ask(1);
-        backend.await_requests(n);
-    }
-    ask(6);
+    let first = admin.threadbare.ask_slow(1);
+    backend.await_requests(1);
+    let second = admin.threadbare.ask_slow(1);
+    backend.await_requests(2);
+    let others = admin.threadbare.ask_slow(6);
+    let status = |(answer, _): (Answer, Client)| answer.status;
     for _ in 0..5 {
-        assert_eq!(
-            answers.recv_timeout(DEADLINE),
-            Ok(503),
-            "they find no place"
-        );
+        let turned_away = others.recv_timeout(DEADLINE).map(status);
+        assert_eq!(turned_away, Ok(503), "they find no place");
     }
     let live = admin.see("/live");
     assert_eq!(live["queue"]["depth"], 1, "{live}");
@@ -224,8 +202,8 @@ fn the_admin_listener_answers_while_all_workers_are_busy_and_the_queue_is_full()
     await_sum(&admin, "threadbare_limit_hits_total", "queue_full", 5);
     assert_eq!(admin.ask_with("GET", "/healthz", &[], "").status, 200);
     gate.open();
-    for _ in 0..3 {
-        assert_eq!(answers.recv_timeout(DEADLINE), Ok(200));
+    for answers in [first, second, others] {
+        assert_eq!(answers.recv_timeout(DEADLINE).map(status), Ok(200));
     }
 }
 

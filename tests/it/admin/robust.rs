@@ -1,12 +1,13 @@
 //! Garbage, slow clients and full houses: none of it hurts what is served, nor the API.
 
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::harness::{Admin, Backend, Client, DEADLINE, Folder, Gate, Threadbare, request};
+use crate::harness::{
+    Admin, Answer, Backend, Client, DEADLINE, Folder, Gate, Threadbare, request, room_for,
+};
 
 const GARBAGE: &[&[u8]] = &[
     b"\r\n\r\n",
@@ -107,40 +108,20 @@ fn it_answers_while_all_workers_are_busy_and_the_queue_is_full() {
     // the queue, as the turned-away third proves.
     let gate = Gate::closed();
     let backend = Backend::holding("a", &gate);
-    let options = [
-        "--workers",
-        "1",
-        "--long-haul",
-        "0",
-        "--queue",
-        "1",
-        "--queue-timeout",
-        "1h",
-    ];
-    let admin = Admin::before(&[backend.addr], &options);
-    let (sender, answers) = channel();
-    let ask = |target: &'static str| {
-        let (mut client, sender) = (admin.threadbare.client(), sender.clone());
-        thread::spawn(move || {
-            let _ = sender.send(client.get(target).status); // the test may be over
-        })
-    };
-    ask("/slow");
+    let admin = Admin::before(&[backend.addr], &room_for("1", "1"));
+    let held = admin.threadbare.ask_slow(1);
     backend.await_requests(1);
-    ask("/");
-    ask("/");
-    assert_eq!(
-        answers.recv_timeout(DEADLINE),
-        Ok(503),
-        "one finds no place"
-    );
+    let others = admin.threadbare.ask_slow(2);
+    let status = |(answer, _): (Answer, Client)| answer.status;
+    let turned_away = others.recv_timeout(DEADLINE).map(status);
+    assert_eq!(turned_away, Ok(503), "one finds no place");
     for _ in 0..20 {
         let status = admin.see("/status");
         assert_eq!(status["pools"][0]["in_flight"], 1, "{status}");
     }
     gate.open();
-    assert_eq!(answers.recv_timeout(DEADLINE), Ok(200));
-    assert_eq!(answers.recv_timeout(DEADLINE), Ok(200));
+    assert_eq!(held.recv_timeout(DEADLINE).map(status), Ok(200));
+    assert_eq!(others.recv_timeout(DEADLINE).map(status), Ok(200));
     admin.threadbare.stop();
 }
 

@@ -30,7 +30,7 @@ pub use message::{Framing, Head, Seen, text};
 pub use pattern::Pattern;
 pub use ports::HangingPort;
 pub use tape::{Gate, Tape};
-pub use threadbare::{Run, Threadbare, command, level, run, run_command};
+pub use threadbare::{Run, Threadbare, command, level, room_for, run, run_command};
 pub use wire::Cut;
 
 /// How long anything is awaited before a test fails: far above what a busy machine needs, so that

@@ -5,6 +5,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,21 @@ pub fn command(args: &[&str]) -> Command {
 }
 
 /// What a run that ends by itself left behind.
+/// So many workers, none that leaves them, and so much room in a queue that never gives up.
+pub fn room_for(n_workers: &'static str, n_queued: &'static str) -> [&'static str; 8] {
+    let [long_haul, queue, timeout] = ["--long-haul", "--queue", "--queue-timeout"];
+    [
+        "--workers",
+        n_workers,
+        long_haul,
+        "0",
+        queue,
+        n_queued,
+        timeout,
+        "1h",
+    ]
+}
+
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -160,6 +176,21 @@ impl Threadbare {
     #[track_caller]
     pub fn get(&self, target: &str) -> Answer {
         self.client().get(target)
+    }
+
+    /// `n` clients that each ask for `/slow`: their answers, in the order in which they are
+    /// answered, with the connections they came on.
+    pub fn ask_slow(&self, n: usize) -> Receiver<(Answer, Client)> {
+        let (sender, answers) = channel();
+        for _ in 0..n {
+            let (mut client, sender) = (self.client(), sender.clone());
+            thread::spawn(move || {
+                let answer = client.get("/slow");
+                // The test may be over, and its receiver gone.
+                let _ = sender.send((answer, client));
+            });
+        }
+        answers
     }
 
     #[track_caller]
