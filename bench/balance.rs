@@ -1,16 +1,15 @@
 //! What each policy of the pool costs, alone and under contention.
 //!
-//! As the pool has it: counters that all threads share, and loads behind a pointer each, so that a
-//! look at a load is a look at another cache line. The baseline is that look at all loads.
+//! As the pool has it: counters that all threads share, and loads side by side. The baseline is a
+//! look at all loads.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use divan::{Bencher, black_box};
 use threadbare::pool::balance::{
-    Seat, identity_of, is_within_bound, key_of, least_connections, random_two_choices, rendezvous,
-    round_robin, weighted_round_robin,
+    Seat, are_even, identity_of, is_within_bound, key_of, least_connections, random_two_choices,
+    rendezvous, round_robin, weighted_round_robin,
 };
 
 /// As many threads as a small machine has cores, and more than it has.
@@ -68,15 +67,29 @@ fn weighted_round_robin_one_of_256(bencher: Bencher, n: usize) {
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
 fn least_connections_idle(bencher: Bencher, n: usize) {
     let pool = Pool::of(n, even);
-    bencher
-        .bench(|| least_connections(&pool.seats, pool.turn(), |place| pool.load(place), |_| true));
+    bencher.bench(|| {
+        least_connections(
+            &pool.seats,
+            pool.are_even,
+            pool.turn(),
+            &pool.loads(),
+            |_| true,
+        )
+    });
 }
 
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
 fn least_connections_busy(bencher: Bencher, n: usize) {
     let pool = Pool::busy(n, mixed);
-    bencher
-        .bench(|| least_connections(&pool.seats, pool.turn(), |place| pool.load(place), |_| true));
+    bencher.bench(|| {
+        least_connections(
+            &pool.seats,
+            pool.are_even,
+            pool.turn(),
+            &pool.loads(),
+            |_| true,
+        )
+    });
 }
 
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
@@ -129,8 +142,9 @@ fn least_connections_all_closed(bencher: Bencher, n: usize) {
     bencher.bench(|| {
         least_connections(
             &pool.seats,
+            pool.are_even,
             pool.turn(),
-            |place| pool.load(place),
+            &pool.loads(),
             |_| false,
         )
     });
@@ -141,15 +155,11 @@ fn key_of_an_address(bencher: Bencher) {
     bencher.bench(|| key_of(black_box(b"203.0.113.195")));
 }
 
-/// As large as a backend is.
-struct Backend {
-    load: AtomicUsize,
-    _rest: [u64; 37],
-}
-
 struct Pool {
     seats: Vec<Seat>,
-    backends: Vec<Arc<Backend>>,
+    are_even: bool,
+    /// Side by side, as in the real one.
+    loads: Vec<AtomicUsize>,
     turn: AtomicUsize,
     detour: AtomicUsize,
 }
@@ -160,15 +170,11 @@ impl Pool {
             weight: weight(place),
             identity: identity_of(&format!("127.0.0.1:{}", 8081 + place)),
         };
-        let backend = |_| {
-            Arc::new(Backend {
-                load: AtomicUsize::new(0),
-                _rest: [0; 37],
-            })
-        };
+        let seats: Vec<Seat> = (0..n).map(seat).collect();
         Pool {
-            seats: (0..n).map(seat).collect(),
-            backends: (0..n).map(backend).collect(),
+            are_even: are_even(&seats),
+            seats,
+            loads: (0..n).map(|_| AtomicUsize::new(0)).collect(),
             turn: AtomicUsize::new(0),
             detour: AtomicUsize::new(0),
         }
@@ -177,16 +183,20 @@ impl Pool {
     /// With loads of about 10, each its own.
     fn busy(n: usize, weight: fn(usize) -> u32) -> Pool {
         let pool = Pool::of(n, weight);
-        for (seat, backend) in pool.seats.iter().zip(&pool.backends) {
-            let load = seat.weight as usize * 10 + place_below(seat.identity, 5);
-            backend.load.store(load, Ordering::Relaxed);
+        for (seat, load) in pool.seats.iter().zip(&pool.loads) {
+            let n = seat.weight as usize * 10 + place_below(seat.identity, 5);
+            load.store(n, Ordering::Relaxed);
         }
         pool
     }
 
     // Relaxed, all of them: they publish nothing else, as in the pool.
     fn load(&self, place: usize) -> usize {
-        self.backends[place].load.load(Ordering::Relaxed)
+        self.loads[place].load(Ordering::Relaxed)
+    }
+
+    fn loads(&self) -> impl Iterator<Item = usize> + Clone {
+        (0..self.seats.len()).map(|place| self.load(place))
     }
 
     fn turn(&self) -> usize {

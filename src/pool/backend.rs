@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::pool::traffic::{Load, Traffic};
+use crate::pool::load::Load;
+use crate::pool::traffic::Traffic;
 use crate::pool::{BackendUrl, NoPick, balance};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::watch::Tally;
@@ -48,7 +49,7 @@ pub struct Backend {
     /// publishes nothing else, and each change is one exact step.
     n_held: AtomicUsize,
     /// Exchanges with it, whoever has them: one for each [`Claim`].
-    pub(super) load: Arc<Load>,
+    pub(super) load: Load,
     /// Its one trial request is under way. Relaxed: publishes nothing else; swapped, so that only
     /// one gets it.
     in_trial: AtomicBool,
@@ -90,6 +91,8 @@ pub struct Identity<'a> {
     pub url: &'a BackendUrl,
     /// See [`Backend::address`].
     pub address: Option<SocketAddr>,
+    /// A new one of its pool's.
+    pub load: Load,
     /// Its pool's.
     pub traffic: &'a Arc<Traffic>,
 }
@@ -187,7 +190,7 @@ impl Backend {
             idle: Mutex::default(),
             wants_news: AtomicBool::new(false),
             n_held: AtomicUsize::new(0),
-            load: Arc::new(Load::new()),
+            load: identity.load,
             in_trial: AtomicBool::new(false),
             warmth: AtomicU32::new(0),
             n_requests: AtomicU64::new(0),
@@ -285,6 +288,7 @@ impl Backend {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::pool::load::Loads;
     use std::net::TcpListener;
 
     fn backend(address: SocketAddr) -> Backend {
@@ -295,6 +299,7 @@ mod tests {
             url: &url,
             address: Some(address),
             id: 1,
+            load: Loads::new().give(),
             traffic: &Arc::new(Traffic::new()),
         })
     }

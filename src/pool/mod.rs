@@ -15,6 +15,7 @@ pub mod drain_dir;
 mod health;
 mod keep;
 mod line;
+mod load;
 mod pick;
 mod pools;
 mod probe;
@@ -115,7 +116,12 @@ impl Pool {
         {
             let mut roster = pool.roster.write();
             for spec in &spec.backends {
-                let member = pool.member(&roster, &Arc::new(spec.clone()), spec.url.address(), now);
+                let member = pool.member(
+                    &mut roster,
+                    &Arc::new(spec.clone()),
+                    spec.url.address(),
+                    now,
+                );
                 roster.members.push(member);
             }
             roster.arrange();
@@ -180,7 +186,7 @@ impl Pool {
     /// A member that is not on the roster yet.
     fn member(
         &self,
-        roster: &Roster,
+        roster: &mut Roster,
         spec: &Arc<BackendSpec>,
         address: Option<std::net::SocketAddr>,
         now: Instant,
@@ -202,6 +208,7 @@ impl Pool {
             label,
             url: &spec.url,
             address,
+            load: roster.loads.give(),
             traffic: &self.traffic,
         });
         Member {

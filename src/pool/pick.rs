@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::pool::balance;
 use crate::pool::line::InLine;
+use crate::pool::load::Load;
 use crate::pool::roster::{Place, Roster, Tier};
 use crate::pool::settings::Policy;
 use crate::pool::{Backend, Claim, Hold, Pool};
@@ -246,10 +247,12 @@ impl Pool {
         match (policy, wish.key) {
             // Asks each, and so is not to ask each for its share of a slow start too.
             (Policy::LeastConnections, _) if !tier.is_warming => {
-                balance::least_connections(seats, next(), |idx| tier.loads[idx].n(), is_open)
+                let loads = tier.loads.iter().map(Load::n);
+                balance::least_connections(seats, tier.are_even, next(), &loads, is_open)
             }
             (Policy::LeastConnections, _) => {
-                balance::least_connections(seats, next(), load, is_open)
+                let loads = (0..seats.len()).map(load);
+                balance::least_connections(seats, tier.are_even, next(), &loads, is_open)
             }
             (Policy::RandomTwoChoices, _) => {
                 let random = || balance::scatter(next() as u64);

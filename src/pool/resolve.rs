@@ -134,7 +134,7 @@ impl Pool {
                 after.push(member);
                 continue;
             }
-            let mut member = self.member(&roster, spec, Some(address), now);
+            let mut member = self.member(&mut roster, spec, Some(address), now);
             member.is_late = arrival == Arrival::Late;
             (member.drains, member.forced, member.weight) = (drains, forced, weight);
             member.is_retiring = is_retiring;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::pool::absent::Arrangements;
 use crate::pool::balance::{self, Seat};
 use crate::pool::health::{Health, State};
+use crate::pool::load::{Load, Loads};
 use crate::pool::settings::{BackendSpec, PoolSettings, ProbeKind, WhenAllDown};
 use crate::pool::sticky::StickyKey;
-use crate::pool::traffic::Load;
 use crate::pool::{Backend, Forced};
 
 /// One backend in its pool.
@@ -104,9 +104,11 @@ pub struct Tier {
     pub places: Vec<Place>,
     /// How many exchanges each has: apart, because a pick may look at all of them, and at nothing
     /// else.
-    pub loads: Vec<Arc<Load>>,
+    pub loads: Vec<Load>,
     pub max_weight: u32,
     pub total_weight: u64,
+    /// All weights are the same.
+    pub are_even: bool,
     /// Somebody's share is growing.
     pub is_warming: bool,
 }
@@ -134,7 +136,7 @@ impl Tier {
                 weight: member.weight,
                 identity: member.backend.identity,
             });
-            self.loads.push(Arc::clone(&member.backend.load));
+            self.loads.push(member.backend.load.clone());
             self.places.push(Place {
                 backend: Arc::clone(&member.backend),
                 limit: member.spec.max_connections.unwrap_or(usize::MAX),
@@ -149,6 +151,7 @@ impl Tier {
         let weights = || self.seats.iter().map(|seat| seat.weight);
         self.max_weight = weights().max().unwrap_or(0);
         self.total_weight = weights().map(u64::from).sum();
+        self.are_even = balance::are_even(&self.seats);
         self.is_warming = self.places.iter().any(|place| place.warm.is_some());
     }
 
@@ -188,6 +191,8 @@ pub struct Roster {
     /// … and who if none of these is left.
     pub backups: Tier,
     pub sticky: Option<StickyKey>,
+    /// Where new members' loads come from.
+    pub loads: Loads,
     /// The last arrangements.
     pub(super) arrangements: Arrangements,
 }
@@ -200,6 +205,7 @@ impl Roster {
             ready: Tier::default(),
             backups: Tier::default(),
             sticky,
+            loads: Loads::new(),
             arrangements: Arrangements::default(),
         }
     }

@@ -8,63 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize as PlainUsize};
 use std::time::Instant;
 
 use crate::pool::line::Line;
-use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, wait_until};
-
-/// The lowest bit of a load: somebody may wait for it to fall.
-const AWAITED: usize = 1;
-/// One exchange.
-const ONE: usize = 2;
-
-/// How many exchanges a backend has now.
-///
-/// The number is exact: each change is one step. Relaxed in `enter` and `n`: they publish nothing,
-/// and a stale read costs one pick that is less than ideal. Release in `leave` pairs with Acquire
-/// in `mark`: who finds it at zero sees what the exchanges left behind.
-#[derive(Debug)]
-pub struct Load(AtomicUsize);
-
-impl Load {
-    /// None.
-    pub fn new() -> Load {
-        Load(AtomicUsize::new(0))
-    }
-
-    /// Exchanges now.
-    pub fn n(&self) -> usize {
-        self.0.load(Ordering::Relaxed) / ONE
-    }
-
-    /// One more, unless there are `limit` already.
-    pub fn enter(&self, limit: usize) -> bool {
-        if limit == usize::MAX {
-            self.0.fetch_add(ONE, Ordering::Relaxed);
-            return true;
-        }
-        let more = |load| (load / ONE < limit).then_some(load + ONE);
-        let entered = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        entered.is_ok()
-    }
-
-    /// One less. Tells those who wait.
-    pub fn leave(&self, traffic: &Traffic) {
-        let was = self.0.fetch_sub(ONE, Ordering::Release);
-        if was & AWAITED != 0 {
-            traffic.ring(self);
-        }
-    }
-
-    /// Lets whoever leaves from now on ring; how many there are. For a [`Waiter`].
-    pub fn mark(&self) -> usize {
-        self.0.fetch_or(AWAITED, Ordering::Acquire) / ONE
-    }
-
-    /// Lets nobody ring. Called under the lock of those who wait, and only while there are none.
-    fn unmark(&self) {
-        self.0.fetch_and(!AWAITED, Ordering::Relaxed);
-    }
-}
+use crate::pool::load::Load;
+use crate::sync::{Condvar, Mutex, MutexGuard, Ordering, wait_until};
 
 /// One pool's counts, and those who wait.
 #[derive(Debug)]
@@ -162,7 +107,7 @@ impl Traffic {
 
     /// A load fell. One request is enough for one place; of those who drain, each waits for another
     /// backend.
-    fn ring(&self, load: &Load) {
+    pub(super) fn ring(&self, load: &Load) {
         let mut waiting = self.waiting.lock();
         if waiting.line.is_empty() && waiting.for_quiet == 0 {
             // Who comes next marks behind this lock.

@@ -18,29 +18,34 @@ const N_REMEMBERED: usize = 1_024;
 /// different weights in proportion. While nothing is in flight, only the heaviest tie, and get all:
 /// that is what fewest means, and what `HAProxy` does.
 ///
-/// `load` is asked once or twice for each place, and may change meanwhile.
+/// `are_even` says that all weights are the same: a pick is not to look at all of them for that.
+/// `loads` are those of the seats, in their order. Each is asked for once or twice, and may change
+/// meanwhile.
 pub fn least_connections(
     seats: &[Seat],
+    are_even: bool,
     start: usize,
-    load: impl Fn(usize) -> usize,
+    loads: &(impl Iterator<Item = usize> + Clone),
     mut is_open: impl FnMut(usize) -> bool,
 ) -> Option<usize> {
-    let place = least_loaded(seats, start, &load, |_| false)?;
+    let place = least_loaded(seats, are_even, start, loads, |_| false)?;
     if is_open(place) {
         return Some(place);
     }
     let mut closed = vec![place];
     while closed.len() < N_QUICK {
-        let place = least_loaded(seats, start, &load, |place| closed.contains(&place))?;
+        let is_closed = |place| closed.contains(&place);
+        let place = least_loaded(seats, are_even, start, loads, is_closed)?;
         if is_open(place) {
             return Some(place);
         }
         closed.push(place);
     }
-    let places = (0..seats.len()).filter(|place| !closed.contains(place));
     let lot = |place: usize| scatter(scatter(start as u64) ^ place as u64);
-    let mut rest: Vec<(Cost, u64, usize)> = places
-        .map(|place| (Cost::of(&seats[place], load(place)), lot(place), place))
+    let mut rest: Vec<(Cost, u64, usize)> = costs(seats, loads)
+        .enumerate()
+        .filter(|(place, _)| !closed.contains(place))
+        .map(|(place, cost)| (cost, lot(place), place))
         .collect();
     rest.sort_unstable_by(|(cost, lot, _), (other, other_lot, _)| {
         cost.compare(*other).then(lot.cmp(other_lot))
@@ -55,6 +60,15 @@ pub fn least_connections(
 struct Cost {
     load: u64,
     weight: u64,
+}
+
+/// Those of all places.
+fn costs(
+    seats: &[Seat],
+    loads: &(impl Iterator<Item = usize> + Clone),
+) -> impl Iterator<Item = Cost> + Clone {
+    let pairs = seats.iter().zip(loads.clone());
+    pairs.map(|(seat, load)| Cost::of(seat, load))
 }
 
 impl Cost {
@@ -72,20 +86,26 @@ impl Cost {
         }
     }
 
-    /// Both with the same weight.
-    fn beside(self, other: Cost) -> (u64, u64) {
-        (self.load * other.weight, other.load * self.weight)
-    }
-
     fn compare(self, other: Cost) -> Ordering {
-        let (mine, others) = self.beside(other);
-        mine.cmp(&others)
+        (self.load * other.weight).cmp(&(other.load * self.weight))
+    }
+}
+
+impl PartialEq for Cost {
+    fn eq(&self, other: &Cost) -> bool {
+        self.compare(*other).is_eq()
+    }
+}
+
+impl PartialOrd for Cost {
+    fn partial_cmp(&self, other: &Cost) -> Option<Ordering> {
+        Some(self.compare(*other))
     }
 }
 
 /// Those who have the least of all that were looked at.
-struct Ties {
-    least: Cost,
+struct Ties<C> {
+    least: C,
     n: usize,
     /// One of them.
     first: usize,
@@ -93,40 +113,40 @@ struct Ties {
     places: [u64; N_REMEMBERED / 64],
 }
 
-impl Ties {
-    /// Looks at all; `beside` gives two costs the same measure. The bits of 64 places at a time are
-    /// put together before they are stored: stored by itself, each would wait for the one before.
-    fn of(
-        seats: &[Seat],
-        load: &impl Fn(usize) -> usize,
-        is_closed: impl Fn(usize) -> bool,
-        beside: impl Fn(Cost, Cost) -> (u64, u64),
-    ) -> Ties {
+/// Notes which of the 64 places of this number tie, if they are remembered; how many do.
+fn note(places: &mut [u64], idx: usize, word: u64) -> usize {
+    if let Some(places) = places.get_mut(idx) {
+        *places |= word;
+    }
+    word.count_ones() as usize
+}
+
+impl<C: Copy + PartialOrd> Ties<C> {
+    /// Looks at all, none of which costs more than `most`. The bits of 64 places at a time are put
+    /// together before they are stored: stored by itself, each would wait for the one before.
+    fn of(costs: impl Iterator<Item = C>, most: C, is_closed: impl Fn(usize) -> bool) -> Ties<C> {
         let mut places = [0; N_REMEMBERED / 64];
-        let mut least = Cost::MOST;
-        let (mut n, mut first) = (0, 0);
-        for (idx, chunk) in seats.chunks(64).enumerate() {
-            let mut word = 0_u64;
-            for (bit, seat) in chunk.iter().enumerate() {
-                let place = idx * 64 + bit;
-                let cost = Cost::of(seat, load(place));
-                let (mine, others) = beside(cost, least);
-                // Most pass by here.
-                if mine > others || is_closed(place) {
-                    continue;
-                }
-                if mine < others {
+        let (mut least, mut first, mut n) = (most, 0, 0);
+        let (mut word, mut bit) = (0_u64, 1_u64);
+        let mut n_looked = 0;
+        for (place, cost) in costs.enumerate() {
+            // Most pass by here.
+            if cost <= least && !is_closed(place) {
+                if cost < least {
                     places = [0; N_REMEMBERED / 64];
                     (least, first) = (cost, place);
                     (n, word) = (0, 0);
                 }
-                word |= 1 << bit;
+                word |= bit;
             }
-            n += word.count_ones() as usize;
-            if let Some(places) = places.get_mut(idx) {
-                *places = word;
+            bit = bit.rotate_left(1);
+            if bit == 1 {
+                n += note(&mut places, place / 64, word);
+                word = 0;
             }
+            n_looked = place + 1;
         }
+        n += note(&mut places, n_looked / 64, word);
         Ties {
             least,
             n,
@@ -156,6 +176,16 @@ impl Ties {
         }
         None
     }
+
+    /// All of them, of costs that are looked at again; none if these have grown meanwhile.
+    fn again(
+        &self,
+        costs: impl Iterator<Item = C>,
+        is_closed: impl Fn(usize) -> bool,
+    ) -> impl Iterator<Item = usize> {
+        let is_tie = move |(place, cost): &(usize, C)| *cost <= self.least && !is_closed(*place);
+        costs.enumerate().filter(is_tie).map(|(place, _)| place)
+    }
 }
 
 /// First finds who ties, then the one of them whose turn it is, so that a tie of some goes round
@@ -164,38 +194,35 @@ impl Ties {
 /// for again.
 fn least_loaded(
     seats: &[Seat],
+    are_even: bool,
     start: usize,
-    load: &impl Fn(usize) -> usize,
+    loads: &(impl Iterator<Item = usize> + Clone),
     is_closed: impl Fn(usize) -> bool,
 ) -> Option<usize> {
-    let first = seats.first()?;
-    let is_even = seats.iter().all(|seat| seat.weight == first.weight);
-    let ties = if is_even {
-        Ties::of(seats, load, &is_closed, |cost, other| {
-            (cost.load, other.load)
-        })
-    } else {
-        Ties::of(seats, load, &is_closed, Cost::beside)
-    };
+    let is_remembered = seats.len() <= N_REMEMBERED;
+    if are_even {
+        // Their loads are their costs.
+        let ties = Ties::of(loads.clone(), usize::MAX, &is_closed);
+        return match ties.n {
+            0 => None,
+            n if n == seats.len() => Some(start % n),
+            n if is_remembered => ties.nth_remembered(start % n),
+            n => {
+                let place = ties.again(loads.clone(), &is_closed).nth(start % n);
+                place.or(Some(ties.first))
+            }
+        };
+    }
+    let ties = Ties::of(costs(seats, loads), Cost::MOST, &is_closed);
+    let weighed = |place: usize| (place, seats[place].weight());
     if ties.n == 0 {
         return None;
     }
-    if is_even && ties.n == seats.len() {
-        return Some(start % ties.n);
-    }
-    if is_even && seats.len() <= N_REMEMBERED {
-        return ties.nth_remembered(start % ties.n);
-    }
-    let weighed = |place: usize| (place, seats[place].weight());
-    if seats.len() <= N_REMEMBERED {
+    if is_remembered {
         return choose_by_weight(start, || ties.remembered().map(weighed));
     }
-    let is_tie = |&place: &usize| {
-        let cost = Cost::of(&seats[place], load(place));
-        cost.compare(ties.least).is_le() && !is_closed(place)
-    };
-    // None if loads have grown meanwhile.
-    choose_by_weight(start, || (0..seats.len()).filter(is_tie).map(weighed)).or(Some(ties.first))
+    let again = || ties.again(costs(seats, loads), &is_closed).map(weighed);
+    choose_by_weight(start, again).or(Some(ties.first))
 }
 
 /// Whose turn it is, of those who tie: exactly if they weigh the same, else in proportion.

@@ -70,6 +70,13 @@ impl Seat {
     }
 }
 
+/// Whether all have the same weight.
+pub fn are_even(seats: &[Seat]) -> bool {
+    seats
+        .windows(2)
+        .all(|pair| pair[0].weight == pair[1].weight)
+}
+
 /// A fraction of 2^64 as a number below `n`, and the fraction that is left within that number:
 /// together they say as much as the fraction did. 0 if `n` is 0.
 fn scaled(fraction: u64, n: u64) -> (u64, u64) {

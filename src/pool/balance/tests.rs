@@ -126,7 +126,10 @@ fn pick(
     match case {
         Case::RoundRobin => round_robin(seats.len(), number, || number / 3, is_open),
         Case::Weighted => weighted_round_robin(seats, max_weight, &turn, is_open),
-        Case::Least => least_connections(seats, number, load, is_open),
+        Case::Least => {
+            let loads = (0..seats.len()).map(&load);
+            least_connections(seats, are_even(seats), number, &loads, is_open)
+        }
         Case::Two => random_two_choices(seats, max_weight, random, load, is_open),
         Case::Rendezvous => rendezvous(seats, number as u64, is_open),
     }

@@ -4,6 +4,18 @@ use super::super::tests::{
     MILLION, Traffic, as_f64, assert_shares, counter, lots, seats_of, shares,
 };
 use super::*;
+use crate::pool::balance::are_even;
+
+/// The pick with these loads.
+fn least(
+    seats: &[Seat],
+    start: usize,
+    load: impl Fn(usize) -> usize,
+    is_open: impl FnMut(usize) -> bool,
+) -> Option<usize> {
+    let loads = (0..seats.len()).map(&load);
+    least_connections(seats, are_even(seats), start, &loads, is_open)
+}
 
 #[test]
 fn the_least_loaded_for_its_weight_is_picked() {
@@ -20,7 +32,7 @@ fn the_least_loaded_for_its_weight_is_picked() {
     for &(weights, loads, wanted) in cases {
         let seats = seats_of(weights);
         for start in 0..10 {
-            let picked = least_connections(&seats, start, |place| loads[place], |_| true);
+            let picked = least(&seats, start, |place| loads[place], |_| true);
             assert_eq!(picked, Some(wanted), "{weights:?} with {loads:?}");
         }
     }
@@ -34,7 +46,7 @@ fn the_next_least_loaded_is_picked_if_the_least_is_closed() {
     for n_closed in 0..8 {
         let closed = &by_load[..n_closed];
         let is_open = |place| !closed.contains(&place);
-        let picked = least_connections(&seats, 0, |place| loads[place], is_open);
+        let picked = least(&seats, 0, |place| loads[place], is_open);
         assert_eq!(picked, Some(by_load[n_closed]));
     }
 }
@@ -43,12 +55,12 @@ fn the_next_least_loaded_is_picked_if_the_least_is_closed() {
 fn who_ties_is_picked_exactly_in_turn() {
     let seats = seats_of(&[2; 6]);
     let mut start = counter();
-    let mut pick = || least_connections(&seats, start(), |_| 0, |_| true);
+    let mut pick = || least(&seats, start(), |_| 0, |_| true);
     assert_eq!(shares(6, 600, &mut pick), [100; 6]);
     // Places 0, 4 and 5 tie: no neighbour of the others gets their turns.
     let loads = [1, 2, 3, 4, 1, 1];
     let mut start = counter();
-    let mut pick = || least_connections(&seats, start(), |place| loads[place], |_| true);
+    let mut pick = || least(&seats, start(), |place| loads[place], |_| true);
     assert_eq!(shares(6, 600, &mut pick), [200, 0, 0, 0, 200, 200]);
 }
 
@@ -60,14 +72,14 @@ fn somebody_is_picked_among_very_many_also_if_loads_grow_meanwhile() {
     for weights in [vec![1; n], [1, 2].repeat(n / 2)] {
         let seats = seats_of(&weights);
         let mut start = counter();
-        let mut pick = || least_connections(&seats, start(), load_at_first, |_| true);
+        let mut pick = || least(&seats, start(), load_at_first, |_| true);
         assert!((0..600).all(|_| pick().is_some_and(|place| place >= n - 3)));
         let looks = std::cell::Cell::new(0);
         let growing = |place| {
             looks.set(looks.get() + 1);
             load_at_first(place) + usize::from(looks.get() > n) * 10
         };
-        let picked = least_connections(&seats, 0, growing, |_| true);
+        let picked = least(&seats, 0, growing, |_| true);
         assert!(picked.is_some_and(|place| place >= n - 3), "{picked:?}");
     }
 }
@@ -77,7 +89,7 @@ fn who_ties_with_another_weight_is_picked_in_proportion() {
     let weights = [1, 2, 3, 4];
     let seats = seats_of(&weights);
     let mut start = counter();
-    let pick = || least_connections(&seats, start(), |place| [0, 1, 2, 3][place], |_| true);
+    let pick = || least(&seats, start(), |place| [0, 1, 2, 3][place], |_| true);
     assert_shares(&shares(4, 10_000, pick), &weights, 0.005);
 }
 
@@ -88,7 +100,7 @@ fn least_connections_under_load_is_even_for_the_weights() {
         let mut traffic = Traffic::new(weights.len(), 400);
         let mut worst = 0;
         let shares = shares(weights.len(), MILLION, || {
-            let picked = least_connections(&seats, start(), |place| traffic.loads[place], |_| true);
+            let picked = least(&seats, start(), |place| traffic.loads[place], |_| true);
             traffic.begin(picked?, lot());
             let units = traffic.loads.iter().zip(&weights);
             let units = units.map(|(&load, &weight)| load / weight as usize);
