@@ -87,6 +87,7 @@
 //! 10. `tests/model`: the pick, the crew and the wave under every interleaving.
 
 pub mod admin;
+mod decimal;
 pub mod exchange;
 pub mod intake;
 mod percent;

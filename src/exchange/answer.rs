@@ -1,7 +1,6 @@
 //! The head of a backend's answer on its way to the client: checked, framed, rewritten.
 
-use std::io::Write as _;
-
+use crate::decimal::push_number;
 use crate::exchange::fields::{self, Changes, Length};
 use crate::intake::check::parse_length;
 use crate::intake::fields::list;
@@ -70,7 +69,12 @@ pub fn write_backend_head(
     };
     let keep_alive = keep_alive && framing != Framing::UntilClose;
     let reason = parsed.reason.unwrap_or_default();
-    write!(out, "HTTP/1.1 {status:03} {reason}\r\n").expect("a Vec takes any bytes");
+    out.extend_from_slice(b"HTTP/1.1 ");
+    // ureq lets none below 100 through.
+    push_number(out, status.into());
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
     let kept_length = framing == Framing::Empty && status != 204;
     fields::write_response_fields(out, lines, announced, kept_length, changes);
     write_connection(out, request, keep_alive);

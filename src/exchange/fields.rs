@@ -2,8 +2,7 @@
 //!
 //! Pure, and byte for byte: names keep their case, values their bytes, lines their order.
 
-use std::io::Write as _;
-
+use crate::decimal::push_number;
 use crate::exchange::edits::Edits;
 use crate::exchange::forwarded;
 use crate::intake::ClientRequest;
@@ -81,7 +80,9 @@ fn write_length(out: &mut Vec<u8>, length: Length) {
     match length {
         Length::Unannounced => {}
         Length::Sized(n) => {
-            write!(out, "Content-Length: {n}\r\n").expect("a Vec takes any bytes");
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(out, n);
+            out.extend_from_slice(b"\r\n");
         }
         Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }

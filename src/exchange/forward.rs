@@ -205,15 +205,17 @@ impl Forwarder {
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         // ureq learns the framing here; the line that is sent stands in our head.
-        let (name, value) = match length {
-            Length::Unannounced => (header::CONTENT_LENGTH, HeaderValue::from(0)),
-            Length::Sized(n) => (header::CONTENT_LENGTH, HeaderValue::from(n)),
-            Length::Chunked => (
+        let framing = match length {
+            Length::Unannounced | Length::Sized(0) => None,
+            Length::Sized(n) => Some((header::CONTENT_LENGTH, HeaderValue::from(n))),
+            Length::Chunked => Some((
                 header::TRANSFER_ENCODING,
                 HeaderValue::from_static("chunked"),
-            ),
+            )),
         };
-        request.headers_mut().insert(name, value);
+        if let Some((name, value)) = framing {
+            request.headers_mut().insert(name, value);
+        }
         self.agent.run(request)
     }
 

@@ -3,8 +3,7 @@
 //! What an untrusted client says of this is replaced; what a trusted proxy says is kept, and its
 //! own address appended.
 
-use std::io::Write as _;
-
+use crate::decimal::push_address;
 use crate::exchange::fields::write_line;
 use crate::intake::ClientRequest;
 use crate::intake::fields::list;
@@ -80,8 +79,7 @@ fn write_for(out: &mut Vec<u8>, request: &ClientRequest, is_trusted: bool) {
     }
     if let Some(address) = request.address {
         begin(out);
-        // An IPv4 client on an IPv6 socket is an IPv4 client.
-        write!(out, "{}", address.to_canonical()).expect("a Vec takes any bytes");
+        push_address(out, address);
     }
     if out.len() > start {
         out.extend_from_slice(b"\r\n");
