@@ -69,7 +69,8 @@
 //! An hour's reading, in this order:
 //!
 //! 1. [`server`]: every thread, who starts it, what ends it; the shutdown wave.
-//! 2. [`intake::queue`]: why a bounded channel is enough, and what full means.
+//! 2. [`intake::queue`]: why a bounded channel is enough, and what full means; `intake/idle.rs`:
+//!    who sleeps, and who is woken.
 //! 3. [`intake::gate`]: `waiter.rs` and `lot.rs`: thousands of clients and one thread; `head` and
 //!    `content`: what is let in.
 //! 4. [`exchange`]: the worker's loop (`worker.rs`), one exchange (`mod.rs`), and how a worker that

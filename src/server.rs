@@ -119,7 +119,6 @@ impl Server {
         let (look_up, asked) = bounded(1);
         let site = Site::new(config, look_up);
         let (queue, jobs, refusals) = queue(config.queue_capacity, config.queue_timeout);
-        let jobs = Jobs::new(jobs);
         let mut handed_over = HandedOver::from_env(config.listen.iter().chain(&config.admin));
         let listening = listen(config, &jobs, &stopping, &mut handed_over)?;
         let admin = AdminDoor::open(config, &mut handed_over)?;

@@ -9,6 +9,11 @@ pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 pub use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
+pub use loom::thread;
+#[cfg(not(loom))]
+pub use std::thread;
+
+#[cfg(loom)]
 pub use self::model::{Condvar, Mutex, MutexGuard, RwLock, wait_until};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,7 +38,7 @@ mod model {
     const NO_POISON: &str = "loom's locks are never poisoned here";
 
     /// loom's lock with `parking_lot`'s signature: no poisoning, no results.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     pub use loom::sync::MutexGuard;

@@ -65,7 +65,6 @@ pub fn bind(
     // Nobody is there to answer what the queue refuses, so that it is cut. It is either full, which
     // takes somebody who means harm, or closed at the end.
     drop(refusals);
-    let jobs = Jobs::new(jobs);
     let limits = Limits {
         max_content: Some(MAX_CONTENT),
         ..Limits::default()

@@ -149,7 +149,7 @@ mod tests {
             crew: &crew,
             bell: &bell,
             after: Duration::from_millis(1),
-            jobs: &Jobs::new(bounded(0).1),
+            jobs: &Jobs::of(bounded(0).1),
             start,
         };
         let left = foreman.run(vec![None]);

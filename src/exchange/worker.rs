@@ -67,7 +67,7 @@ impl Shared {
     pub fn serve_all(&self, received: Receiver<Job>) {
         let (hints, _hinted) = crossbeam_channel::bounded(1);
         let idx = self.crew.reserve().expect("the crew has no thread yet");
-        run_worker(self, idx, &Jobs::new(received), &hints);
+        run_worker(self, idx, &Jobs::of(received), &hints);
     }
 }
 

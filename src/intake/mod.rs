@@ -6,6 +6,7 @@
 pub mod check;
 pub mod fields;
 pub mod gate;
+mod idle;
 mod jobs;
 mod listening;
 pub mod own;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::idle::Idle;
 pub use self::jobs::{Jobs, Traffic};
 pub use self::listening::{Census, CensusTaker, Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};

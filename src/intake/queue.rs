@@ -1,11 +1,13 @@
 //! The bounded queue between a listener and the workers, which never blocks the listener.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::intake::{Ending, Job};
+use crate::intake::idle::Idle;
+use crate::intake::{Ending, Job, Jobs};
 
 mod rate;
 
@@ -32,6 +34,8 @@ pub struct Refused {
 pub struct Queue {
     /// None once it is closed.
     open: Option<Open>,
+    /// The workers that wait for a job.
+    idle: Arc<Idle>,
     refused: Sender<Refused>,
     /// When each job in the channel was put there. As this is the only sender, the channel's
     /// length tells how many at the front have been taken since. At most as long as the channel.
@@ -52,15 +56,17 @@ struct Open {
 /// `jobs`: capacity as configured, the bound on waiting requests; full means that the listener
 /// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`;
 /// full means that the connection is cut; disconnected like `jobs`.
-pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Receiver<Job>, Receiver<Refused>) {
+pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Jobs, Receiver<Refused>) {
     let (jobs, waiting) = bounded(capacity);
     let (refused, refusals) = bounded(MAX_REFUSALS);
-    let workers = waiting.clone();
+    let idle = Arc::<Idle>::default();
+    let workers = Jobs::new(waiting.clone(), Arc::clone(&idle));
     let queued = VecDeque::new();
     let open = Some(Open { jobs, waiting });
     (
         Queue {
             open,
+            idle,
             refused,
             queued,
             timeout,
@@ -87,7 +93,10 @@ impl Queue {
             return self.refuse(job, "this server is shutting down");
         };
         match open.jobs.try_send(job) {
-            Ok(()) => self.queued.push_back(now),
+            Ok(()) => {
+                self.queued.push_back(now);
+                self.idle.call();
+            }
             Err(TrySendError::Full(job)) => self.refuse(job, "the queue is full"),
             Err(TrySendError::Disconnected(_)) => {
                 unreachable!("this end holds a receiver as well")
@@ -114,7 +123,10 @@ impl Queue {
                 // A worker took the old one just before us, and this one is younger: it goes to
                 // the end, where it keeps its age.
                 match open.jobs.try_send(job) {
-                    Ok(()) => self.queued.push_back(now),
+                    Ok(()) => {
+                        self.queued.push_back(now);
+                        self.idle.call();
+                    }
                     Err(error) => self.refuse(error.into_inner(), "the queue is full"),
                 }
             }
@@ -141,6 +153,7 @@ impl Queue {
     pub fn close(&mut self) {
         self.open = None;
         self.queued.clear();
+        self.idle.call_all();
     }
 
     /// Brings `queued` in step with the channel, and learns from it how fast the channel moves.
@@ -150,6 +163,13 @@ impl Queue {
         self.queued.drain(..n_taken);
         self.rate.note(now, n_taken, n_waiting);
         self.retry_after.set(self.rate.retry_after(n_waiting));
+    }
+}
+
+impl Drop for Queue {
+    /// Disconnects the workers, if that has not been done.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -199,7 +219,9 @@ mod tests {
             name(&refusals.try_recv().expect("one was refused").job),
             "c"
         );
-        let taken: Vec<_> = jobs.try_iter().map(|job| name(&job).to_owned()).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| jobs.try_recv().ok())
+            .map(|job| name(&job).to_owned())
+            .collect();
         assert_eq!(taken, ["a", "b"]);
     }
 

@@ -11,11 +11,9 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use crate::intake::check::Limits;
 use crate::intake::tiny::TinyListener;
-use crate::intake::{Client, Ending, Job, queue};
+use crate::intake::{Client, Ending, Job, Jobs, queue};
 use crate::pool::BackendUrl;
 
 /// Set for the backends that the demo starts: their name. It also tells them to end with us.
@@ -157,7 +155,7 @@ pub fn run_backend(listen: &str) -> io::Result<()> {
 }
 
 /// The body of a backend's threads `answer-N`. Ends with the listener.
-fn answer_all(jobs: &Receiver<Job>, who: &str) {
+fn answer_all(jobs: &Jobs, who: &str) {
     while let Ok(job) = jobs.recv() {
         let mut next = Some(job);
         while let Some(Job {

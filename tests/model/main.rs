@@ -1,16 +1,17 @@
 //! The models: small programs of a few threads, which loom runs under every interleaving.
 //!
 //! Built with `--cfg loom` only (`make model`); without it, this is an empty set of tests. `pick`,
-//! `drain`, `editions` and `crew` run the real pool, editions and crew; `wave` runs the shutdown's
-//! protocol, with a channel that loom can see. What the tests note about a run goes through std's
-//! locks: loom does not see these, so that watching neither adds interleavings nor hides a missing
-//! edge.
+//! `drain`, `editions`, `crew` and `idle` run the real pool, editions, crew and sleepers; `wave`
+//! runs the shutdown's protocol, with a channel that loom can see. What the tests note about a run
+//! goes through std's locks: loom does not see these, so that watching neither adds interleavings
+//! nor hides a missing edge.
 #![cfg(loom)]
 
 mod channel;
 mod crew;
 mod drain;
 mod editions;
+mod idle;
 mod pick;
 mod wave;
 

@@ -5,10 +5,9 @@ use super::*;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::bounded;
-
-use crate::intake::{Jobs, Peer};
+use crate::intake::{Peer, queue};
 
 #[test]
 fn a_drain_returns_when_nothing_is_in_flight() {
@@ -105,19 +104,18 @@ fn a_wait_ends_when_its_client_goes_away() {
 fn three_may_wait_and_the_fourth_thread_answers_everything_else() {
     let mut api = Api::new();
     api.site.occupy("default", "web1:80", 1);
-    let (jobs, waiting) = bounded(9);
-    let handlers_jobs = Jobs::new(waiting);
+    let (mut queue, jobs, _refusals) = queue(9, Duration::from_secs(60));
     let finish = api.finish.take().expect("it is the first");
     let drain = format!("{WEB1}/drain");
     let lines = ["Host: localhost", "Content-Type: application/json"];
     let minute = r#"{"timeout":"1m"}"#;
     let (first, later) = thread::scope(|scope| {
         for _ in 0..N_HANDLERS {
-            scope.spawn(|| run_admin(&api.admin, &handlers_jobs));
+            scope.spawn(|| run_admin(&api.admin, &jobs));
         }
-        let send = |method: &str, target: &str, content: &str| {
+        let mut send = |method: &str, target: &str, content: &str| {
             let (job, seen) = job(method, target, &lines[..], content);
-            jobs.send(job).expect("the handlers are there");
+            queue.push(job);
             seen
         };
         let first: Vec<_> = (0..3).map(|_| send("POST", &drain, minute)).collect();
@@ -135,7 +133,7 @@ fn three_may_wait_and_the_fourth_thread_answers_everything_else() {
             thread::yield_now();
         }
         assert!(first.iter().all(|seen| seen.lock().ending.is_none()));
-        drop((finish, jobs));
+        drop((finish, queue));
         (first, later)
     });
     let status = |seen: &Arc<Mutex<Seen>>| seen.lock().text["HTTP/1.1 ".len()..][..3].to_owned();

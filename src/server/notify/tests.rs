@@ -32,7 +32,7 @@ fn a_listener_that_is_stuck_is_not_fed_for_and_one_that_goes_on_is() {
         waker: listening.waker,
         listener: Arc::clone(&listener),
         health: Arc::clone(&health),
-        jobs: Jobs::new(jobs),
+        jobs,
         pools: Arc::new(Pools::new()),
         queue_timeout: INTERVAL,
         addresses: "nowhere".to_owned(),
