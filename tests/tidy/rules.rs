@@ -56,6 +56,7 @@ const TEST_FILES: &[&str] = &[
     "src/exchange/route/find/tests.rs",
     "src/exchange/upgrade/tests.rs",
     "src/exchange/worker/tests.rs",
+    "src/intake/idle/tests.rs",
     "src/intake/gate/lot/tests.rs",
     "src/intake/gate/readiness/tests.rs",
     "src/admin/tests",
