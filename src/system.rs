@@ -1,5 +1,7 @@
-//! What several rooms ask of the system: error texts, timeouts for `poll`, lacks, ends of threads.
+//! What several rooms ask of the system: error texts, timeouts for `poll`, lacks, ends of threads,
+//! keys that nobody knows.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
 use std::thread::JoinHandle;
@@ -45,6 +47,14 @@ pub fn reset(socket: impl AsFd) {
     if connect_unspec(&socket).is_err() {
         let _ = shutdown(&socket, Shutdown::Both); // an error: it is closed already
     }
+}
+
+/// A key that nobody knows, another one each time: the standard library draws what it is made of
+/// from the system's randomness.
+pub fn draw_key() -> [u8; 16] {
+    let draw = || RandomState::new().build_hasher().finish();
+    let both = u128::from(draw()) << 64 | u128::from(draw());
+    both.to_le_bytes()
 }
 
 /// Joins a thread. What panics is contained where it matters, so a panic that ends one is news.

@@ -19,6 +19,7 @@ pub fn last(sight: &Sight, now: Instant) -> Value {
         recent.each(|story| {
             requests.push(json!({
                 "id": story.n.to_string(),
+                "request_id": request_id_of(story),
                 "unix_ms": unix_ms_of(story.queued, now),
                 "request": story.line.escape_ascii().to_string(),
                 "status": story.status,
@@ -33,17 +34,24 @@ pub fn last(sight: &Sight, now: Instant) -> Value {
     json!({ "requests": requests })
 }
 
-/// All that is known of one request.
+/// All that is known of one request, by our own number, or by its X-Request-Id: of those that a
+/// client has called the same, the newest.
 pub fn find(sight: &Sight, id: &str, now: Instant) -> Option<Value> {
-    let n: u64 = id.parse().ok()?;
-    let mut found = None;
-    sight.watch.recent.as_ref()?.each(|story| {
-        if story.n == n {
-            found = Some(tell(sight, story, now));
-        }
-        found.is_none()
-    });
-    found
+    let recent = sight.watch.recent.as_ref()?;
+    let first = |is_it: &dyn Fn(&Story) -> bool| {
+        let mut found = None;
+        recent.each(|story| {
+            if is_it(story) {
+                found = Some(tell(sight, story, now));
+            }
+            found.is_none()
+        });
+        found
+    };
+    // The number first: no client shall take it away by an id that looks like one.
+    let n: Option<u64> = id.parse().ok();
+    let by_number = n.and_then(|n| first(&|story| story.n == n));
+    by_number.or_else(|| first(&|story| story.request_id() == Some(id.as_bytes())))
 }
 
 fn tell(sight: &Sight, story: &Story, now: Instant) -> Value {
@@ -52,7 +60,8 @@ fn tell(sight: &Sight, story: &Story, now: Instant) -> Value {
     let attempts = story.attempts.iter();
     json!({
         "id": story.n.to_string(),
-        "trace": null,
+        "request_id": request_id_of(story),
+        "trace": text_of(&story.trace),
         "client": story.client.map(|client| client.to_string()),
         "request": story.line.escape_ascii().to_string(),
         "status": story.status,
@@ -170,6 +179,14 @@ fn name_of(attempt: &Attempt) -> &str {
 fn backend_of(story: &Story) -> Option<&str> {
     let last = story.attempts.last()?;
     Some(name_of(last)).filter(|_| story.is_of_backend())
+}
+
+fn request_id_of(story: &Story) -> Option<String> {
+    text_of(&story.request_id)
+}
+
+fn text_of(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| bytes.escape_ascii().to_string())
 }
 
 fn unix_ms_of(at: Instant, now: Instant) -> u64 {

@@ -116,6 +116,7 @@ impl Exchanger<'_> {
             on_new_connection,
             is_trusted: course.is_trusted,
             upgrade: course.upgrade,
+            request_id: self.story.request_id(),
         };
         let attempted = self.forwarder.attempt(&errand, request, content, client);
         self.tell_tried();

@@ -4,6 +4,7 @@ use log::debug;
 
 use crate::exchange::Exchanger;
 use crate::exchange::content::ClientFailure;
+use crate::exchange::request_id;
 use crate::exchange::route::redirect_location;
 use crate::exchange::watched::Watched;
 use crate::intake::own::{OwnAnswer, write_own};
@@ -76,7 +77,9 @@ impl Exchanger<'_> {
     ) -> Ending {
         self.out.clear();
         self.story.status = own.status;
-        write_own(&mut self.out, own, request, keep_alive);
+        let mut lines = Vec::new();
+        request_id::write(&mut lines, self.story.request_id());
+        write_own(&mut self.out, own, request, keep_alive, &lines);
         match client.write(&self.out) {
             Ok(()) if keep_alive => Ending::Keep,
             Ok(()) => Ending::Close,

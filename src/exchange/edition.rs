@@ -60,11 +60,16 @@ impl Forwarding {
         self.request_fields.as_ref()
     }
 
-    /// What is changed in the client's response, which gets this cookie.
-    pub fn response_changes<'a>(&'a self, set_cookie: Option<&'a [u8]>) -> Changes<'a> {
+    /// What is changed in the client's response, which gets this cookie and this id.
+    pub fn response_changes<'a>(
+        &'a self,
+        set_cookie: Option<&'a [u8]>,
+        request_id: Option<&'a [u8]>,
+    ) -> Changes<'a> {
         Changes {
             edits: self.response_fields.as_ref(),
             set_cookie,
+            request_id,
         }
     }
 }
@@ -108,14 +113,7 @@ impl Edition {
     /// All requests to one pool: for tests.
     #[cfg(test)]
     pub fn example(pool: &Arc<Pool>, timeouts: crate::exchange::Timeouts) -> Edition {
-        use std::time::Duration;
-        let minute = Duration::from_secs(60);
-        let settings = Settings {
-            queue_timeout: minute,
-            timeouts,
-            trust: Arc::default(),
-            tunnel_idle_timeout: Some(minute),
-        };
+        let settings = Settings::example(timeouts);
         let route = RouteSpec::all_to(pool.name());
         Edition::new(settings, &[route], &[Arc::clone(pool)])
     }

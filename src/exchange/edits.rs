@@ -199,6 +199,7 @@ mod tests {
         let changes = Changes {
             edits: Some(&Edits::new(&edits)),
             set_cookie: Some(b"ours"),
+            request_id: None,
         };
         let mut out = Vec::new();
         write_response_fields(&mut out, lines, Length::Sized(0), false, &changes);

@@ -5,6 +5,7 @@
 use crate::decimal::push_number;
 use crate::exchange::edits::Edits;
 use crate::exchange::forwarded;
+use crate::exchange::request_id::{self, is_request_id};
 use crate::intake::ClientRequest;
 use crate::intake::fields::list;
 
@@ -103,6 +104,8 @@ pub struct Added<'a> {
     pub upgrade: Option<&'a [u8]>,
     /// What the route changes. Its word is the last.
     pub edits: Option<&'a Edits>,
+    /// What the request is called from here on, instead of what the client's field says.
+    pub request_id: Option<&'a [u8]>,
 }
 
 impl<'a> Added<'a> {
@@ -115,6 +118,7 @@ impl<'a> Added<'a> {
             expects_continue: false,
             upgrade: None,
             edits: None,
+            request_id: None,
         }
     }
 }
@@ -124,6 +128,7 @@ pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &
     let set_host = added.edits.and_then(Edits::host);
     let host = set_host.or(request.host.as_deref());
     let is_dropped = |name: &[u8]| added.edits.is_some_and(|edits| edits.drops(name));
+    let is_renamed = |name: &[u8]| added.request_id.is_some() && is_request_id(name);
     if request.fields.all("Host").next().is_none() {
         write_line(out, b"Host", host.unwrap_or(added.authority.as_bytes()));
     }
@@ -135,7 +140,10 @@ pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &
             write_length(out, length_left.take().unwrap_or(Length::Unannounced));
         } else if name.eq_ignore_ascii_case(b"expect") {
             // Answered by us, or said again by us.
-        } else if !forwarded::is_ours(name, added.is_trusted) && !is_dropped(name) {
+        } else if !forwarded::is_ours(name, added.is_trusted)
+            && !is_dropped(name)
+            && !is_renamed(name)
+        {
             write_line(out, name, value);
         }
     });
@@ -147,6 +155,8 @@ pub fn write_request_fields(out: &mut Vec<u8>, request: &ClientRequest, added: &
         write_line(out, b"Expect", b"100-continue");
     }
     forwarded::write(out, request, added.is_trusted, is_dropped);
+    let name = request_id::NAME.as_bytes();
+    request_id::write(out, added.request_id.filter(|_| !is_dropped(name)));
     out.extend_from_slice(added.edits.map_or(&[], Edits::lines));
     out.extend_from_slice(b"\r\n");
 }
@@ -158,6 +168,8 @@ pub struct Changes<'a> {
     pub edits: Option<&'a Edits>,
     /// The value of a Set-Cookie line of ours, which no edit removes.
     pub set_cookie: Option<&'a [u8]>,
+    /// What the request is called, whatever the backend calls it.
+    pub request_id: Option<&'a [u8]>,
 }
 
 /// Writes the fields of the client's answer that come from the backend, without the empty line:
@@ -173,10 +185,11 @@ pub fn write_response_fields<'a>(
     changes: &Changes,
 ) {
     let is_dropped = |name: &[u8]| changes.edits.is_some_and(|edits| edits.drops(name));
+    let is_renamed = |name: &[u8]| changes.request_id.is_some() && is_request_id(name);
     let mut length_left = Some(length);
     for_each_end_to_end(lines, |name, value| {
         if !name.eq_ignore_ascii_case(b"content-length") {
-            if !is_dropped(name) {
+            if !is_dropped(name) && !is_renamed(name) {
                 write_line(out, name, value);
             }
         } else if let Some(length) = length_left.take() {
@@ -192,6 +205,8 @@ pub fn write_response_fields<'a>(
     if let Some(value) = changes.set_cookie {
         write_line(out, b"Set-Cookie", value);
     }
+    let name = request_id::NAME.as_bytes();
+    request_id::write(out, changes.request_id.filter(|_| !is_dropped(name)));
 }
 
 #[cfg(test)]

@@ -54,6 +54,8 @@ pub struct Errand<'a> {
     pub target: &'a [u8],
     /// What the route changes in the fields.
     pub edits: Option<&'a Edits>,
+    /// What the request is called, if it is called anything.
+    pub request_id: Option<&'a [u8]>,
 }
 
 /// An answer whose head has come.
@@ -162,6 +164,7 @@ impl Forwarder {
             expects_continue: content.waits_for_100(),
             upgrade: errand.upgrade,
             edits: errand.edits,
+            request_id: errand.request_id,
         };
         self.desk.with(|attempt| {
             attempt.head.clear();

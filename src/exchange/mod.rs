@@ -25,6 +25,7 @@ pub mod key;
 mod pass_on;
 mod presence;
 mod relay;
+pub mod request_id;
 pub mod retry;
 pub mod route;
 pub mod sticky;
@@ -57,6 +58,7 @@ pub use self::edition::{Destination, Edition, Editions, Forwarding};
 use self::content::Content;
 use self::failed::Failed;
 use self::forward::Forwarder;
+use self::request_id::{Namer, RequestIds};
 use self::retry::Failure;
 use self::turn::GiveUp;
 use self::watched::Watched;
@@ -76,6 +78,23 @@ pub struct Settings {
     pub trust: Arc<Trust>,
     /// How long no byte may move in a tunnel; none: for ever.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// Whose X-Request-Id counts.
+    pub request_ids: RequestIds,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// As tests want them: a minute for everything, and nothing that is off by default.
+    pub fn example(timeouts: Timeouts) -> Settings {
+        let minute = Duration::from_secs(60);
+        Settings {
+            queue_timeout: minute,
+            timeouts,
+            trust: Arc::default(),
+            tunnel_idle_timeout: Some(minute),
+            request_ids: RequestIds::Off,
+        }
+    }
 }
 
 /// Everything that a worker needs for its exchanges, one after another.
@@ -96,6 +115,8 @@ struct Exchanger<'a> {
     sheet: Arc<Sheet>,
     /// What the exchange in progress has gone through.
     story: Box<Story>,
+    /// Gives exchanges their ids.
+    namer: Namer,
     /// One that has been told, for the next exchange.
     spare: Option<Box<Story>>,
     /// Where this thread stands in the crew.
@@ -121,6 +142,7 @@ impl Exchanger<'_> {
         client: &mut Watched,
     ) -> Ending {
         let (n, edition) = self.take_edition();
+        self.name(request);
         let ending = self.exchange_by(&edition, request, refusal, waited, client);
         self.edition = Some((n, edition));
         ending

@@ -94,7 +94,7 @@ impl Exchanger<'_> {
         } = answered;
         let backend = claim.backend();
         self.out.clear();
-        let changes = to.response_changes(cookie.as_deref());
+        let changes = to.response_changes(cookie.as_deref(), self.story.request_id());
         if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked, &changes) {
             let failed = Failed {
                 failure: Failure::BadHead,

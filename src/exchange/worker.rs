@@ -11,6 +11,7 @@ use log::{debug, error};
 
 #[cfg(test)]
 use crate::exchange::Edition;
+use crate::exchange::request_id::{self, Namer};
 use crate::exchange::watched::Watched;
 use crate::exchange::{Crew, Editions, Exchanger, Forwarder};
 use crate::intake::own::{OwnAnswer, write_own};
@@ -93,6 +94,7 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
             watch: &shared.watch,
             sheet: Arc::clone(&sheet),
             story: Box::new(Story::new(idx, Instant::now())),
+            namer: Namer::default(),
             spare: None,
             post: &post,
             retry_after: &shared.retry_after,
@@ -148,7 +150,8 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
         let timeouts = exchanger.settings.timeouts;
         exchanger.forwarder = Forwarder::new(timeouts, Arc::clone(&exchanger.sheet));
         (exchanger.story.fate, exchanger.story.status) = (Fate::Panicked, 500);
-        contain(|| apologize(&request, &mut client)).unwrap_or(Ending::Cut)
+        let id = exchanger.story.request_id();
+        contain(|| apologize(&request, id, &mut client)).unwrap_or(Ending::Cut)
     });
     exchanger.post.release();
     exchanger.forwarder.forget_client();
@@ -175,7 +178,7 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
 }
 
 /// The answer after a panic, if none has begun.
-fn apologize(request: &ClientRequest, client: &mut Watched) -> Ending {
+fn apologize(request: &ClientRequest, id: Option<&[u8]>, client: &mut Watched) -> Ending {
     if client.has_begun {
         return Ending::Cut;
     }
@@ -184,7 +187,9 @@ fn apologize(request: &ClientRequest, client: &mut Watched) -> Ending {
         reason: "the balancer failed, and logged why",
     };
     let mut out = Vec::new();
-    write_own(&mut out, &failure.into(), request, false);
+    let mut lines = Vec::new();
+    request_id::write(&mut lines, id);
+    write_own(&mut out, &failure.into(), request, false, &lines);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)
 }
 
@@ -206,6 +211,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
     let mut out = Vec::new();
     let mut story = Story::new(0, Instant::now());
+    let (mut namer, mut newest) = (Namer::default(), shared.editions.newest());
     for refused in refusals {
         let Refused {
             job,
@@ -228,9 +234,15 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
         story.begin(0, queued_at, Instant::now());
         story.status = own.status;
         story.fate = refusal.map_or(Fate::QueueFull, |r| Fate::of_refusal(r.status));
+        if let Some(newer) = shared.editions.take_newer(newest.0) {
+            newest = newer;
+        }
+        namer.name(&newest.1.settings, &request, &mut story.request_id);
+        let mut lines = Vec::new();
+        request_id::write(&mut lines, story.request_id());
         // The content was not read, and reading it could take for ever.
         out.clear();
-        write_own(&mut out, &own, &request, false);
+        write_own(&mut out, &own, &request, false, &lines);
         let ending = client
             .write_now(&out)
             .map_or(Ending::Cut, |()| Ending::Close);

@@ -51,8 +51,14 @@ impl From<Refusal> for OwnAnswer {
     }
 }
 
-/// Writes one of our own answers, content included.
-pub fn write_own(out: &mut Vec<u8>, own: &OwnAnswer, request: &ClientRequest, keep_alive: bool) {
+/// Writes one of our own answers, content included, with these field lines among its own.
+pub fn write_own(
+    out: &mut Vec<u8>,
+    own: &OwnAnswer,
+    request: &ClientRequest,
+    keep_alive: bool,
+    lines: &[u8],
+) {
     let phrase = phrase(own.status);
     let content = format!("{} {phrase}: {}\n", own.status, own.reason);
     let date = httpdate::fmt_http_date(SystemTime::now());
@@ -76,6 +82,7 @@ pub fn write_own(out: &mut Vec<u8>, own: &OwnAnswer, request: &ClientRequest, ke
         out.extend_from_slice(location);
         out.extend_from_slice(b"\r\n");
     }
+    out.extend_from_slice(lines);
     write_connection(out, request, keep_alive);
     out.extend_from_slice(b"\r\n");
     if !request.is_head() {
@@ -127,15 +134,21 @@ mod tests {
             ("HEAD", "\r\n\r\n"),
         ] {
             let mut out = Vec::new();
-            write_own(&mut out, &own, &ClientRequest::example(method), false);
+            write_own(
+                &mut out,
+                &own,
+                &ClientRequest::example(method),
+                false,
+                b"A: b\r\n",
+            );
             let text = String::from_utf8(out).expect("it is text");
             assert!(
                 text.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: "),
                 "{text}"
             );
-            assert!(
-                text.contains("\r\nContent-Length: 32\r\nRetry-After: 7\r\nConnection: close\r\n")
-            );
+            assert!(text.contains(
+                "\r\nContent-Length: 32\r\nRetry-After: 7\r\nA: b\r\nConnection: close\r\n"
+            ));
             assert!(text.ends_with(ends_with), "{text}");
         }
     }
@@ -144,7 +157,7 @@ mod tests {
     fn a_redirect_says_where_and_has_content_too() {
         let mut out = Vec::new();
         let own = OwnAnswer::redirect(b"https://a/x".to_vec());
-        write_own(&mut out, &own, &ClientRequest::example("POST"), true);
+        write_own(&mut out, &own, &ClientRequest::example("POST"), true, b"");
         let text = String::from_utf8(out).expect("it is text");
         assert!(text.starts_with("HTTP/1.1 308 Permanent Redirect\r\nDate: "));
         let end = "\r\nContent-Length: 47\r\nLocation: https://a/x\r\n\r\n\

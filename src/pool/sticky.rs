@@ -5,12 +5,13 @@
 //! other backends.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24Of128};
 
 use crate::pool::settings::PoolSettings;
+use crate::system::draw_key;
 
 /// From which the tokens of a pool's backends are made.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,9 +27,7 @@ impl StickyKey {
     /// The key of this secret, always the same; without one, drawn by lot.
     pub fn new(secret: Option<&str>) -> StickyKey {
         let Some(secret) = secret else {
-            // Each has keys of its own that nobody knows, drawn from the system's randomness.
-            let draw = || RandomState::new().build_hasher().finish().to_le_bytes();
-            return StickyKey(in_one(draw(), draw()));
+            return StickyKey(draw_key());
         };
         let mut hasher = SipHasher24Of128::new_with_keys(0, 0);
         hasher.write(secret.as_bytes());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::exchange::request_id::RequestIds;
 use crate::exchange::route::RouteSpec;
 use crate::intake::ListenAt;
 use crate::intake::check::Limits;
@@ -110,6 +111,8 @@ pub struct Config {
     pub drain_dir: Option<PathBuf>,
     /// Bound on the graceful stop.
     pub shutdown_timeout: Duration,
+    /// Whose X-Request-Id counts.
+    pub request_ids: RequestIds,
     /// What the log keeps.
     pub log_level: LevelFilter,
     /// How it is written.
@@ -153,6 +156,7 @@ impl Default for Config {
             state_file: None,
             drain_dir: None,
             shutdown_timeout: Duration::from_secs(5),
+            request_ids: RequestIds::Off,
             log_level: LevelFilter::Info,
             log_format: LogFormat::Text,
             check_only: false,

@@ -149,6 +149,11 @@ pub struct Options {
     #[argh(option)]
     pub drain_dir: Option<String>,
 
+    /// the X-Request-Id of each request, to backend and client: off; make, always ours; trusted, a
+    /// proxy's of --trust is kept; keep, anyone's is (default off)
+    #[argh(option)]
+    pub request_id: Option<String>,
+
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]
     pub log_level: Option<String>,

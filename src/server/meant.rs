@@ -21,6 +21,7 @@ pub fn settings(config: &Config) -> Settings {
         },
         trust: Arc::new(trust),
         tunnel_idle_timeout: config.tunnel_idle_timeout,
+        request_ids: config.request_ids,
     }
 }
 

@@ -10,6 +10,11 @@ use crate::watch::fate::Fate;
 
 /// Bytes of a target that are kept for people.
 const MAX_TARGET: usize = 256;
+/// The field of W3C Trace Context that says of which trace a request is a part. It is passed on as
+/// it is, like any other end-to-end field: we begin no span.
+const TRACEPARENT: &str = "traceparent";
+/// Bytes of it that are kept: version 00 has 55, and later ones may have more behind those.
+const MAX_TRACE: usize = 128;
 /// Attempts that are told one by one; of others only the last is.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -25,6 +30,10 @@ pub struct Story {
     pub client: Option<IpAddr>,
     /// Method, target and version; empty unless it is to be remembered.
     pub line: Vec<u8>,
+    /// What it is called in X-Request-Id; empty if it is called nothing.
+    pub request_id: Vec<u8>,
+    /// The traceparent that it came with; empty if there is none, or it is not to be remembered.
+    pub trace: Vec<u8>,
     /// When its head was complete and it was put on the queue.
     pub queued: Instant,
     /// When a worker took it.
@@ -80,6 +89,8 @@ impl Story {
             slot,
             client: None,
             line: Vec::new(),
+            request_id: Vec::new(),
+            trace: Vec::new(),
             queued: now,
             begun: now,
             ended: now,
@@ -100,6 +111,8 @@ impl Story {
         (self.queued, self.begun, self.ended) = (queued.min(now), now, now);
         self.client = None;
         self.line.clear();
+        self.request_id.clear();
+        self.trace.clear();
         self.has_pool = false;
         self.pool.clear();
         self.attempts.clear();
@@ -121,6 +134,14 @@ impl Story {
         self.line.push(b' ');
         self.line
             .extend_from_slice(request.version.name().as_bytes());
+        let trace = request.fields.all(TRACEPARENT).next().unwrap_or_default();
+        self.trace
+            .extend_from_slice(&trace[..trace.len().min(MAX_TRACE)]);
+    }
+
+    /// What it is called, if anything.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        (!self.request_id.is_empty()).then_some(&self.request_id)
     }
 
     /// A backend was picked.

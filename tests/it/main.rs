@@ -37,6 +37,7 @@ mod policies;
 mod queue;
 mod refusals;
 mod reload;
+mod request_id;
 mod retries;
 mod retry;
 mod returning;

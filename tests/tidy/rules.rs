@@ -40,7 +40,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ppp", &["src/intake/gate/proxy.rs"]),
     (
         "siphasher",
-        &["src/pool/balance/mod.rs", "src/pool/sticky.rs"],
+        &[
+            "src/exchange/request_id.rs",
+            "src/pool/balance/mod.rs",
+            "src/pool/sticky.rs",
+        ],
     ),
     ("listenfd", &["src/intake/gate/handed_over.rs"]),
     ("signal_hook", &["src/process/signals.rs"]),

@@ -245,6 +245,6 @@ fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
 fn tell(socket: &OwnedFd, request: &ClientRequest, refusal: Refusal) -> io::Result<()> {
     debug!("refused: {}: {}", refusal.status, refusal.reason);
     let mut out = Vec::new();
-    write_own(&mut out, &refusal.into(), request, false);
+    write_own(&mut out, &refusal.into(), request, false, b"");
     client::send_now(socket, &out)
 }

@@ -22,7 +22,8 @@ const DEFAULT_ADMIN: &str = "127.0.0.1:9901";
 /// backends; `remove BACKEND …` takes them out. `drain BACKEND …` lets them get no new requests and
 /// returns when nothing is in flight; `enable BACKEND …` lets them get requests again.
 /// `weight BACKEND … N` changes weights. `up`, `down` and `auto BACKEND …` force a state, or let
-/// probes say. `why N` tells what became of request N, `why` of the last one. `reload` reads
+/// probes say. `why ID` tells what became of a request, by its number or its
+/// X-Request-Id; `why` of the last one. `reload` reads
 /// the configuration again; `shutdown` stops gracefully.
 /// A BACKEND is a name, or HOST:PORT.
 #[derive(FromArgs, Debug)]

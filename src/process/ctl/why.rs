@@ -36,6 +36,11 @@ fn lines(told: &Value) -> String {
         "{request} for {}: {status}, {code}: {meaning}",
         plain(client)
     ));
+    for (key, what) in [("request_id", "X-Request-Id"), ("trace", "traceparent")] {
+        if let Some(value) = told[key].as_str() {
+            lines.push(format!("{what}: {}", plain(value)));
+        }
+    }
     if let Some(cause) = told["cause"].as_str() {
         lines.push(format!("cause: {}", plain(cause)));
     }
@@ -77,7 +82,7 @@ mod tests {
         let told = json!({
             "request": "GET /\u{1b}[2J HTTP/1.1", "client": "192.0.2.1", "status": 503,
             "fate": {"code": "CF", "meaning": "no backend could be connected to"},
-            "cause": "connect: refused",
+            "cause": "connect: refused", "request_id": "a-1", "trace": "00-ab-cd-01",
             "attempts": [{"backend": "web1", "why": "its turn", "ended": "connect: refused",
                 "passed_over": [{"backend": "web2", "why": "it is drained"}]}],
             "timeline": [{"at_ms": 0.25, "thread": "worker-3", "channel": "queue",
@@ -87,6 +92,8 @@ mod tests {
         assert!(!lines.contains('\u{1b}'), "{lines}");
         let wanted = [
             "for 192.0.2.1: 503, CF: no backend could be connected to",
+            "X-Request-Id: a-1",
+            "traceparent: 00-ab-cd-01",
             "cause: connect: refused",
             "attempt 1: web1 (its turn): connect: refused",
             "  not web2: it is drained",

@@ -7,7 +7,7 @@ use crate::process::values::{self, size_text};
 type Row = Setting<Config, Config>;
 
 /// All of them, in the order in which they are told.
-pub static PROCESS_SETTINGS: [Row; 32] = [
+pub static PROCESS_SETTINGS: [Row; 33] = [
     Setting {
         name: "listen",
         kind: Kind::List {
@@ -203,6 +203,12 @@ pub static PROCESS_SETTINGS: [Row; 32] = [
         |o| o.drain_dir.as_deref(),
         |c, text| put_some(&mut c.drain_dir, values::path(text)),
         |c| c.drain_dir.clone().into(),
+    ),
+    Row::text(
+        "request-id",
+        |o| o.request_id.as_deref(),
+        |c, text| put(&mut c.request_ids, values::request_ids(text)),
+        |c| c.request_ids.word().to_owned().into(),
     ),
     Row::text(
         "log-level",

@@ -17,6 +17,7 @@ pub use self::of_pool::*;
 pub use self::of_route::*;
 
 use crate::exchange::Trust;
+use crate::exchange::request_id::RequestIds;
 use crate::intake::ListenAt;
 use crate::intake::check::Limits;
 use crate::process::config::{Command, Listener};
@@ -143,6 +144,12 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err("want text or json".to_owned()),
     }
+}
+
+/// Whose X-Request-Id counts.
+pub fn request_ids(text: &str) -> Result<RequestIds, String> {
+    let known = RequestIds::ALL.into_iter().find(|ids| ids.word() == text);
+    known.ok_or_else(|| "want off, make, trusted or keep".to_owned())
 }
 
 /// Where the admin listens: an address, never a name, as what it may do hangs on it.

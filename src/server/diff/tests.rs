@@ -65,6 +65,8 @@ const OTHERS: &[&str] = &[
     "/3",
     "--drain-dir",
     "/3",
+    "--request-id",
+    "keep",
     "--log-level",
     "warn",
     "--log-format",
@@ -80,6 +82,7 @@ const APPLIED: &[&str] = &[
     "backend_share",
     "resolve_interval",
     "shutdown_timeout",
+    "request_id",
     "log_level",
 ];
 

@@ -43,6 +43,7 @@ const VALUES: &[(&str, &str)] = &[
     ("admin-token-file", "/a \"b\""),
     ("state-file", "s\\s"),
     ("drain-dir", "d"),
+    ("request-id", "keep"),
     ("log-level", "debug"),
     ("log-format", "json"),
     ("policy", "header-hash:X-User"),
