@@ -88,9 +88,13 @@ fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {
     let stopping = Arc::new(AtomicBool::new(false));
     // Capacity 1: one reload is as good as many, and who tells of a stop waits for its place.
     let (tell, events) = bounded(1);
-    server::watch_signals(&stopping, tell.clone()).map_err(|e| format!("signals: {e}"))?;
+    // Capacity 1: to open the access log anew once is as good as twice.
+    let (reopen, reopened) = bounded(1);
+    let signals = server::watch_signals(&stopping, tell.clone(), reopen);
+    signals.map_err(|e| format!("signals: {e}"))?;
     let notifier = Notifier::from_env();
-    let server = Server::start(&config, stopping, tell, notifier).map_err(|e| e.to_string())?;
+    let server = Server::start(&config, stopping, tell, notifier, reopened);
+    let server = server.map_err(|e| e.to_string())?;
     let address = server.addresses().join(", ");
     let (n_workers, n_backends) = (config.n_workers, n_backends(&config));
     let shown = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());

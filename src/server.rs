@@ -15,8 +15,10 @@
 //! | `admin` | it was told to stop | `stop` |
 //! | `admin-N` | the admin API's queue is closed and empty | `stop` |
 //! | `sampler` | the admin API stops | `stop` |
+//! | `access-log`, where there is one | it was told to, and all is written | `stop` |
 //!
-//! `stop` is [`Server::stop`], which waits for `admin` and `admin-N` only for a second. All are
+//! `stop` is [`Server::stop`], which waits for `admin`, `admin-N` and `access-log` only for a
+//! second each. All are
 //! started by [`Server::start`], the resolver only if some backend is a name; `signals` by
 //! [`watch_signals`], before. The foreman starts the workers that take the place of others. Of
 //! `worker-N` there are never more than the pool's and the long-haul threads together: N is a slot
@@ -29,6 +31,7 @@
 //! health thread returns. Only then is the waiter let go, which until now refuses what still comes
 //! in on old connections, and with it the refuser.
 
+mod access_log;
 mod admin;
 mod diff;
 mod life;
@@ -53,7 +56,9 @@ use log::info;
 
 pub use self::run::{Event, Reloaded, run_until_stopped};
 pub use self::start_error::StartError;
+pub use self::threads::watch_signals;
 
+use self::access_log::{AccessThread, Ledger};
 use self::admin::{AdminDoor, AdminThreads, OfIntake};
 use self::listening::{Waker, listen};
 use self::notify::{Service, Vitals};
@@ -65,7 +70,6 @@ use crate::intake::{Jobs, queue};
 use crate::pool;
 use crate::process::config::Config;
 use crate::process::notify::Notifier;
-use crate::process::signals;
 use crate::system::join;
 
 /// Enough for the deepest call chain of a worker, several times over; the default of 2 MiB would
@@ -92,6 +96,7 @@ pub struct Server {
     /// Where the resolver hears that it shall look now. None once it runs.
     resolver: Option<Receiver<()>>,
     admin: Option<AdminThreads>,
+    access_log: Option<AccessThread>,
     service: Service,
 }
 
@@ -108,29 +113,29 @@ impl Server {
     /// Binds, starts all threads, and serves.
     ///
     /// Tells `events` if the listener dies. `stopping` may be set by anyone, at any time: answers
-    /// then say that they are the last.
+    /// then say that they are the last. `reopen` tells to open the access log anew.
     pub fn start(
         config: &Config,
         stopping: Arc<AtomicBool>,
         events: Sender<Event>,
         notifier: Notifier,
+        reopen: Receiver<()>,
     ) -> Result<Server, StartError> {
         // Capacity 1: one message is as good as many.
         let (look_up, asked) = bounded(1);
         let site = Site::new(config, look_up);
         let (queue, jobs, refusals) = queue(config.queue_capacity, config.queue_timeout);
         let mut handed_over = HandedOver::from_env(config.listen.iter().chain(&config.admin));
-        let listening = listen(config, &jobs, &stopping, &mut handed_over)?;
+        let ledger = Ledger::open(config, reopen)?;
+        let log = || ledger.as_ref().map(|ledger| Arc::clone(&ledger.log));
+        let listening = listen(config, &jobs, &stopping, &mut handed_over, log())?;
         let admin = AdminDoor::open(config, &mut handed_over)?;
         // Capacity 1: one hint is as good as many.
         let (hints, hinted) = bounded(1);
         // Capacity 0: only its end is waited for.
         let (done, workers_done) = bounded::<Infallible>(0);
-        // Capacity 1: one wake-up of the foreman is as good as many.
-        let (ring, bell) = bounded(1);
-        let ring = move || ring.try_send(()).unwrap_or_default(); // full: it is awake
-        let crew = Crew::new(config.n_workers, config.max_long_haul, Instant::now(), ring);
-        let shared = site.share(stopping, crew, queue.retry_after());
+        let (crew, bell) = new_crew(config);
+        let shared = site.share(stopping, crew, queue.retry_after(), log());
         let (health, health_pulse) = start_health(&shared, hinted)?;
         let outfit = Outfit {
             shared: shared.clone(),
@@ -156,7 +161,6 @@ impl Server {
         let (listener_thread, census) = start_listener(listening, queue, flags, events.clone())?;
         let of_intake = OfIntake::new(&jobs, config.queue_capacity, census);
         let admin = admin.map(|door| door.start(&shared, events, of_intake));
-        let admin = admin.transpose()?;
         let mut server = Server {
             waker,
             addresses,
@@ -170,7 +174,8 @@ impl Server {
             refuser,
             health,
             resolver: Some(asked),
-            admin,
+            admin: admin.transpose()?,
+            access_log: ledger.map(Ledger::start).transpose()?,
             service: Service::start(vitals, notifier)?,
         };
         server.start_resolver()?;
@@ -222,7 +227,17 @@ impl Server {
 
     /// Stops intake, lets the workers finish, and joins all threads; gives up at the deadline,
     /// after which only the end of the process ends what is left.
-    pub fn stop(self, timeout: Duration) -> Stopped {
+    pub fn stop(mut self, timeout: Duration) -> Stopped {
+        let access_log = self.access_log.take();
+        let stopped = self.stop_serving(timeout);
+        // Last: all who write lines have ended, or are cut off.
+        if let Some(access_log) = access_log {
+            access_log.stop();
+        }
+        stopped
+    }
+
+    fn stop_serving(self, timeout: Duration) -> Stopped {
         let deadline = Instant::now() + timeout;
         self.announce_stop();
         self.waker.wake();
@@ -283,6 +298,15 @@ impl Outfit {
     }
 }
 
+/// Nobody yet, and where the foreman hears that he is wanted.
+fn new_crew(config: &Config) -> (Crew, Receiver<()>) {
+    // Capacity 1: one wake-up of the foreman is as good as many.
+    let (ring, bell) = bounded(1);
+    let ring = move || ring.try_send(()).unwrap_or_default(); // full: it is awake
+    let crew = Crew::new(config.n_workers, config.max_long_haul, Instant::now(), ring);
+    (crew, bell)
+}
+
 /// Starts the workers, and the foreman who looks after them.
 fn start_crew(
     outfit: Outfit,
@@ -305,13 +329,6 @@ fn start_crew(
         };
         foreman.run(threads)
     })
-}
-
-/// Starts the thread that waits for SIGINT and SIGTERM.
-pub fn watch_signals(stopping: &Arc<AtomicBool>, events: Sender<Event>) -> io::Result<()> {
-    let signals = signals::install(stopping)?;
-    spawn("signals", move || signals::run(signals, &events))?;
-    Ok(())
 }
 
 fn spawn<T: Send + 'static>(

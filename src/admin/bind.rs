@@ -91,7 +91,7 @@ pub fn bind(
         };
         let at = std::slice::from_ref(at);
         let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
-        Gate::bind(at, settings, jobs, stopping, handed_over)?.into()
+        Gate::bind(at, settings, jobs, stopping, handed_over, None)?.into()
     };
     Ok(Bound {
         listening,

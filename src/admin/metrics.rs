@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::admin::sight::Sight;
 use crate::pool::PoolReport;
+use crate::watch::access::AccessLog;
 use crate::watch::{By, Class, Fate, Sums, Totals};
 
 /// Of the format (version 0.0.4 of Prometheus' text exposition).
@@ -16,6 +17,9 @@ pub fn text(sight: &Sight, pools: &[PoolReport], now: Instant) -> String {
     of_process(&mut page, sight, now);
     of_requests(&mut page, sight, pools);
     of_backends(&mut page, pools);
+    if let Some(log) = &sight.watch.access_log {
+        of_access_log(&mut page, log);
+    }
     page.0
 }
 
@@ -163,6 +167,16 @@ fn of_traffic(page: &mut Page, totals: &Totals) {
     page.histogram("backend_connect_seconds", about, &totals.connecting);
     let about = "From a pick to the first byte of the answer.";
     page.histogram("backend_first_byte_seconds", about, &totals.first_byte);
+}
+
+fn of_access_log(page: &mut Page, log: &AccessLog) {
+    let about = "Lines of the access log that were written.";
+    page.single("access_log_lines_total", "counter", about, log.n_written());
+    let name = "access_log_dropped_total";
+    let about = "Lines of the access log that were not, by why: they came too fast, or it failed.";
+    page.head(name, "counter", about);
+    page.line(name, &[("why", "full")], log.n_overflowed());
+    page.line(name, &[("why", "error")], log.n_failed());
 }
 
 fn of_backends(page: &mut Page, pools: &[PoolReport]) {

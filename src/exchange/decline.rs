@@ -79,7 +79,7 @@ impl Exchanger<'_> {
         self.story.status = own.status;
         let mut lines = Vec::new();
         request_id::write(&mut lines, self.story.request_id());
-        write_own(&mut self.out, own, request, keep_alive, &lines);
+        self.story.head_out = write_own(&mut self.out, own, request, keep_alive, &lines);
         match client.write(&self.out) {
             Ok(()) if keep_alive => Ending::Keep,
             Ok(()) => Ending::Close,

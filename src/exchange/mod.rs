@@ -65,6 +65,7 @@ use self::watched::Watched;
 use crate::intake::own::OwnAnswer;
 use crate::intake::{Client, ClientRequest, ContentFraming, Ending, Refusal, RetryAfter};
 use crate::pool::{Backend, Fault, Pools};
+use crate::watch::access::Pen;
 use crate::watch::{Counters, Doing, Fate, Sheet, Story, Watch};
 
 /// What an exchange is allowed to take, whatever pool it goes to.
@@ -117,6 +118,8 @@ struct Exchanger<'a> {
     story: Box<Story>,
     /// Gives exchanges their ids.
     namer: Namer,
+    /// Writes the lines of the access log.
+    pen: Pen,
     /// One that has been told, for the next exchange.
     spare: Option<Box<Story>>,
     /// Where this thread stands in the crew.

@@ -53,7 +53,7 @@ impl Exchanger<'_> {
             // What follows may take long, and others wait for what this one says.
             to.pool.exchange_succeeded(&backend, Instant::now());
         }
-        self.story.status = plan.status;
+        (self.story.status, self.story.head_out) = (plan.status, self.out.len() as u64);
         self.sheet
             .lane
             .set(Doing::Writing, self.story.answer_began());

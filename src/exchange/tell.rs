@@ -39,7 +39,7 @@ impl Exchanger<'_> {
     }
 
     /// It is over, but for the connection.
-    pub(super) fn end_story(&mut self, client: &Watched) {
+    pub(super) fn end_story(&mut self, request: &ClientRequest, client: &Watched) {
         let story = &mut self.story;
         (story.bytes_in, story.bytes_out) = (client.n_read, client.n_written);
         // Its pool's part was its end; without a pool, or after a panic, this is.
@@ -47,6 +47,9 @@ impl Exchanger<'_> {
             story.ended = Instant::now();
         }
         self.sheet.note(story);
+        if let Some(log) = &self.watch.access_log {
+            log.note(&mut self.pen, story, Some(request));
+        }
         self.sheet.lane.set(Doing::Idle, story.ended);
         if let Some(recent) = &self.watch.recent {
             let (slot, now) = (story.slot, story.ended);
@@ -60,7 +63,7 @@ impl Exchanger<'_> {
     /// It comes to this pool.
     pub(super) fn begin_in_pool(&mut self, to: &Forwarding) {
         self.story.has_pool = true;
-        if self.watch.recent.is_some() {
+        if self.watch.is_told() {
             self.story.pool.push_str(to.pool.name());
         }
     }
@@ -82,8 +85,10 @@ impl Exchanger<'_> {
     /// A backend was picked.
     pub(super) fn tell_picked(&mut self, picked: &Picked, notes: Option<&Notes>) {
         let now = Instant::now();
-        let is_remembered = self.watch.recent.is_some();
-        let backend = is_remembered.then(|| Arc::clone(picked.claim.backend()));
+        let backend = self
+            .watch
+            .is_told()
+            .then(|| Arc::clone(picked.claim.backend()));
         self.story.begin_attempt(backend, picked.picking, now);
         if let (Some(notes), Some(attempt)) = (notes, self.story.attempt()) {
             attempt.passed_over = notes.take();
@@ -105,7 +110,7 @@ impl Exchanger<'_> {
     /// An attempt, or the answer behind it, failed.
     pub(super) fn tell_failed(&mut self, failed: &Failed) {
         self.story.fate = failed.failure.fate();
-        if self.watch.recent.is_none() {
+        if !self.watch.is_told() {
             return;
         }
         self.story.cause.clone_from(&failed.cause);

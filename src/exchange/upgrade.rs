@@ -107,6 +107,7 @@ impl Exchanger<'_> {
         to.pool.exchange_succeeded(backend, Instant::now());
         let open = self.counters.begin_tunnel();
         self.begin_tunnel_story();
+        self.story.head_out = self.out.len() as u64;
         if let Err(error) = client.write(&self.out) {
             debug!("the client went away: {error}");
             self.story.fate = Fate::ClientGone;

@@ -19,6 +19,7 @@ use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, 
 #[cfg(test)]
 use crate::pool::Pool;
 use crate::pool::Pools;
+use crate::watch::access::Pen;
 use crate::watch::{Counters, Fate, Story, Watch};
 
 /// What all workers share.
@@ -95,6 +96,7 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
             sheet: Arc::clone(&sheet),
             story: Box::new(Story::new(idx, Instant::now())),
             namer: Namer::default(),
+            pen: Pen::default(),
             spare: None,
             post: &post,
             retry_after: &shared.retry_after,
@@ -155,7 +157,7 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
     });
     exchanger.post.release();
     exchanger.forwarder.forget_client();
-    exchanger.end_story(&client);
+    exchanger.end_story(&request, &client);
     drop(in_flight);
     // Before the connection is let go: who stays with it must belong to the pool.
     let is_in_pool = exchanger.post.end();
@@ -189,7 +191,7 @@ fn apologize(request: &ClientRequest, id: Option<&[u8]>, client: &mut Watched) -
     let mut out = Vec::new();
     let mut lines = Vec::new();
     request_id::write(&mut lines, id);
-    write_own(&mut out, &failure.into(), request, false, &lines);
+    let _ = write_own(&mut out, &failure.into(), request, false, &lines);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)
 }
 
@@ -212,6 +214,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
     let mut out = Vec::new();
     let mut story = Story::new(0, Instant::now());
     let (mut namer, mut newest) = (Namer::default(), shared.editions.newest());
+    let mut pen = Pen::default();
     for refused in refusals {
         let Refused {
             job,
@@ -242,12 +245,16 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
         request_id::write(&mut lines, story.request_id());
         // The content was not read, and reading it could take for ever.
         out.clear();
-        write_own(&mut out, &own, &request, false, &lines);
+        story.head_out = write_own(&mut out, &own, &request, false, &lines);
         let ending = client
             .write_now(&out)
             .map_or(Ending::Cut, |()| Ending::Close);
         story.bytes_out = client.n_written;
+        story.ended = Instant::now();
         shared.watch.refuser.note(&story);
+        if let Some(log) = &shared.watch.access_log {
+            log.note(&mut pen, &story, Some(&request));
+        }
         // Nothing is served behind a last answer.
         let _ = client.client.finish(ending);
     }

@@ -51,14 +51,15 @@ impl From<Refusal> for OwnAnswer {
     }
 }
 
-/// Writes one of our own answers, content included, with these field lines among its own.
+/// Writes one of our own answers, content included, with these field lines among its own. Returns
+/// the length of its head.
 pub fn write_own(
     out: &mut Vec<u8>,
     own: &OwnAnswer,
     request: &ClientRequest,
     keep_alive: bool,
     lines: &[u8],
-) {
+) -> u64 {
     let phrase = phrase(own.status);
     let content = format!("{} {phrase}: {}\n", own.status, own.reason);
     let date = httpdate::fmt_http_date(SystemTime::now());
@@ -85,9 +86,11 @@ pub fn write_own(
     out.extend_from_slice(lines);
     write_connection(out, request, keep_alive);
     out.extend_from_slice(b"\r\n");
+    let n_head = out.len() as u64;
     if !request.is_head() {
         out.extend_from_slice(content.as_bytes());
     }
+    n_head
 }
 
 /// Persistence is said where it is not the version's default (RFC 9112 §9.3).
@@ -134,7 +137,7 @@ mod tests {
             ("HEAD", "\r\n\r\n"),
         ] {
             let mut out = Vec::new();
-            write_own(
+            let n_head = write_own(
                 &mut out,
                 &own,
                 &ClientRequest::example(method),
@@ -142,6 +145,7 @@ mod tests {
                 b"A: b\r\n",
             );
             let text = String::from_utf8(out).expect("it is text");
+            assert_eq!(text.find("\r\n\r\n").map(|at| at as u64 + 4), Some(n_head));
             assert!(
                 text.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: "),
                 "{text}"

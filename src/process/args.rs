@@ -259,6 +259,6 @@ mod tests {
             let first = told.into_iter().find(|told| *told != Told::Nothing);
             tell(setting.name, first.unwrap_or(Told::Nothing));
         }
-        assert_eq!(n_told, 49, "the rest are off until they are given");
+        assert_eq!(n_told, 50, "the rest are off until they are given");
     }
 }

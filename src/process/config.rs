@@ -14,6 +14,7 @@ use crate::intake::check::Limits;
 use crate::pool::PoolSpec;
 use crate::process::faults::{Faults, Given, Place};
 use crate::process::logging::LogFormat;
+use crate::watch::access::{Format, LogAt};
 
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Whose X-Request-Id counts.
     pub request_ids: RequestIds,
+    /// Where each request is logged.
+    pub access_log: Option<LogAt>,
+    /// How.
+    pub access_format: Format,
     /// What the log keeps.
     pub log_level: LevelFilter,
     /// How it is written.
@@ -157,6 +162,8 @@ impl Default for Config {
             drain_dir: None,
             shutdown_timeout: Duration::from_secs(5),
             request_ids: RequestIds::Off,
+            access_log: None,
+            access_format: Format::default(),
             log_level: LevelFilter::Info,
             log_format: LogFormat::Text,
             check_only: false,

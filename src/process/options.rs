@@ -154,6 +154,16 @@ pub struct Options {
     #[argh(option)]
     pub request_id: Option<String>,
 
+    /// where a line for each request is written: a path, which SIGUSR1 opens anew, or - for
+    /// standard output (no default)
+    #[argh(option)]
+    pub access_log: Option<String>,
+
+    /// its lines: common, combined, json, or a template as in "{client} {request} {status}"
+    /// (default combined)
+    #[argh(option)]
+    pub access_format: Option<String>,
+
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]
     pub log_level: Option<String>,

@@ -1,12 +1,13 @@
 //! SIGINT and SIGTERM: the first asks for a graceful stop, the second ends the process. SIGHUP asks
-//! for a reload.
+//! for a reload, and SIGUSR1 for a new file of the access log.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use crossbeam_channel::{Sender, TrySendError};
+use log::info;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
@@ -25,18 +26,26 @@ pub fn install(stopping: &Arc<AtomicBool>) -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, FORCED_EXIT_CODE, Arc::clone(stopping))?;
         flag::register(signal, Arc::clone(stopping))?;
     }
-    Signals::new([SIGINT, SIGTERM, SIGHUP])
+    Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])
 }
 
-/// The body of the thread `signals`: passes SIGHUPs on, and the first of the others, then ends.
+/// The body of the thread `signals`: passes SIGHUPs and SIGUSR1s on, and the first of the others,
+/// then ends.
 ///
 /// Ends as well when its [`Handle`] is closed.
-pub fn run(mut signals: Signals, events: &Sender<Event>) {
+pub fn run(mut signals: Signals, events: &Sender<Event>, reopen: &Sender<()>) {
     for signal in signals.forever() {
         let name = match signal {
             SIGHUP => {
                 // Full: the main thread has a reload before it already.
                 let _ = events.try_send(Event::Reload(None));
+                continue;
+            }
+            SIGUSR1 => {
+                // Full: it will be opened anew already.
+                if let Err(TrySendError::Disconnected(())) = reopen.try_send(()) {
+                    info!("SIGUSR1: there is no access log to be opened anew");
+                }
                 continue;
             }
             SIGINT => "SIGINT",

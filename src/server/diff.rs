@@ -29,6 +29,8 @@ const NEED_RESTART: &[&str] = &[
     "admin_token_file",
     "state_file",
     "drain_dir",
+    "access_log",
+    "access_format",
     "log_format",
 ];
 

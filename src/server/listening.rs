@@ -9,6 +9,7 @@ use crate::intake::tiny::TinyListener;
 use crate::process::config::{Config, Listener};
 use crate::server::StartError;
 use crate::server::meant::gate_settings;
+use crate::watch::access::AccessLog;
 
 pub use crate::intake::{Listening, Waker};
 
@@ -18,11 +19,19 @@ pub fn listen(
     jobs: &Jobs,
     stopping: &Arc<AtomicBool>,
     handed_over: &mut HandedOver,
+    access_log: Option<Arc<AccessLog>>,
 ) -> Result<Listening, StartError> {
     if config.listener == Listener::Gate {
         let settings = gate_settings(config);
         let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
-        let gate = Gate::bind(&config.listen, settings, jobs, stopping, handed_over);
+        let gate = Gate::bind(
+            &config.listen,
+            settings,
+            jobs,
+            stopping,
+            handed_over,
+            access_log,
+        );
         return gate
             .map(Listening::from)
             .map_err(|e| StartError::Bind(e.at, e.error));

@@ -50,6 +50,8 @@ pub fn running(asked: Config, before: &Config) -> Config {
         admin_token_file: before.admin_token_file,
         state_file: before.state_file,
         drain_dir: before.drain_dir,
+        access_log: before.access_log,
+        access_format: before.access_format,
         log_format: before.log_format,
         ..asked
     }

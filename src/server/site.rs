@@ -21,6 +21,7 @@ use crate::process::config::Config;
 use crate::server::diff;
 use crate::server::meant::{max_held, running, settings};
 use crate::system;
+use crate::watch::access::AccessLog;
 use crate::watch::{Counters, Watch};
 
 /// The running configuration.
@@ -121,10 +122,16 @@ impl Site {
     }
 
     /// What all workers share.
-    pub fn share(&self, stopping: Arc<AtomicBool>, crew: Crew, retry_after: RetryAfter) -> Shared {
+    pub fn share(
+        &self,
+        stopping: Arc<AtomicBool>,
+        crew: Crew,
+        retry_after: RetryAfter,
+        access_log: Option<Arc<AccessLog>>,
+    ) -> Shared {
         let config = &self.config;
         let n_threads = config.n_workers + config.max_long_haul;
-        let watch = Watch::new(n_threads, Instant::now());
+        let watch = Watch::new(n_threads, Instant::now()).with_access_log(access_log);
         let watch = if config.admin.is_some() {
             watch.with_recent()
         } else {

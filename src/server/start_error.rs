@@ -12,6 +12,8 @@ pub enum StartError {
     Bind(String, io::Error),
     /// The system refused a thread.
     Thread(io::Error),
+    /// The access log can't be opened.
+    AccessLog(String, io::Error),
     /// The admin API's token can't be used, for this reason.
     Token(String),
 }
@@ -24,6 +26,10 @@ impl fmt::Display for StartError {
             }
             StartError::Thread(error) => {
                 write!(f, "cannot start a thread: {}", system::plain(error))
+            }
+            StartError::AccessLog(at, error) => {
+                let error = system::plain(error);
+                write!(f, "cannot open the access log {at}: {error}")
             }
             StartError::Token(reason) => f.write_str(reason),
         }

@@ -1,4 +1,5 @@
-//! Starts the three threads beside the workers: the listener's, the health thread, the refuser.
+//! Starts threads beside the workers: the listener's, the health thread, the refuser, and the one
+//! that waits for signals.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::exchange::{self, Shared};
 use crate::intake::{CensusTaker, Ended, Queue, Refused};
 use crate::pool;
+use crate::process::signals;
 use crate::server::listening::Listening;
 use crate::server::{Event, spawn};
 use crate::watch::Pulse;
@@ -64,4 +66,16 @@ pub fn start_health(
 /// What the queue refuses is answered there.
 pub fn start_refuser(shared: Shared, refusals: Receiver<Refused>) -> io::Result<JoinHandle<()>> {
     spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
+}
+
+/// Starts the thread that waits for SIGINT, SIGTERM, SIGHUP and SIGUSR1, which asks for the access
+/// log to be opened anew.
+pub fn watch_signals(
+    stopping: &Arc<AtomicBool>,
+    events: Sender<Event>,
+    reopen: Sender<()>,
+) -> io::Result<()> {
+    let signals = signals::install(stopping)?;
+    spawn("signals", move || signals::run(signals, &events, &reopen))?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! ([`Sheet`]): no two threads write the same cache line, and nothing is locked but a place in the
 //! ring of the last exchanges, and that only while somebody may ask for it. Whoever looks adds up.
 
+pub mod access;
 mod counters;
 mod fate;
 mod histogram;
@@ -17,6 +18,8 @@ mod tally;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+use self::access::AccessLog;
 
 pub use self::counters::{Counters, InFlight, OpenTunnel};
 pub use self::fate::{By, Fate, N_FATES};
@@ -42,6 +45,8 @@ pub struct Watch {
     pub refuser: Arc<Sheet>,
     /// The last exchanges, if somebody may ask for them.
     pub recent: Option<Recent>,
+    /// Where each exchange is logged, if that was asked for.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 impl Watch {
@@ -52,7 +57,19 @@ impl Watch {
             sheets: (0..n_threads).map(|_| OnceLock::new()).collect(),
             refuser: Arc::new(Sheet::new(epoch)),
             recent: None,
+            access_log: None,
         }
+    }
+
+    /// The same; each exchange is logged there.
+    #[must_use]
+    pub fn with_access_log(self, access_log: Option<Arc<AccessLog>>) -> Watch {
+        Watch { access_log, ..self }
+    }
+
+    /// Whether anybody wants the names of what an exchange meets, and not only counts.
+    pub fn is_told(&self) -> bool {
+        self.recent.is_some() || self.access_log.is_some()
     }
 
     /// The same; the last exchanges are remembered.

@@ -52,6 +52,8 @@ pub struct Story {
     pub bytes_in: u64,
     /// The answer, its head included, bytes.
     pub bytes_out: u64,
+    /// Its head alone, bytes; known where it was written.
+    pub head_out: u64,
     /// How it ended.
     pub fate: Fate,
     /// The reason of the last failure.
@@ -100,6 +102,7 @@ impl Story {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
+            head_out: 0,
             fate: Fate::default(),
             cause: String::new(),
         }
@@ -116,7 +119,8 @@ impl Story {
         self.has_pool = false;
         self.pool.clear();
         self.attempts.clear();
-        (self.status, self.bytes_in, self.bytes_out) = (0, 0, 0);
+        (self.bytes_in, self.bytes_out, self.head_out) = (0, 0, 0);
+        self.status = 0;
         self.fate = Fate::default();
         self.cause.clear();
     }

@@ -5,6 +5,7 @@
 //! Nothing sleeps: what a test waits for is an event (a request that arrived, a log line, a
 //! connection that ended) with one deadline.
 
+mod access_log;
 mod admin;
 mod answers;
 mod backups;

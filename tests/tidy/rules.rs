@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "src/pool/saved",
             "src/process/ctl/",
             "src/process/logging.rs",
+            "src/watch/access/",
         ],
     ),
     ("ppp", &["src/intake/gate/proxy.rs"]),

@@ -1,7 +1,7 @@
 //! Accepts connections while there is room, and pauses when there is none: never for good.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,8 +167,7 @@ impl Acceptor {
         // Behind a balancer the client is known only from the PROXY header.
         let counted = client.filter(|_| !shared.settings.accept_proxy);
         if counted.is_some_and(|client| !ticket.charge(client)) {
-            shared.lot.note_refused();
-            send_away(&socket);
+            send_away(&socket, client, shared);
             return Ok(Accepted::Next);
         }
         let (settings, now) = (&shared.settings, Instant::now());
@@ -240,10 +239,13 @@ enum Room {
 }
 
 /// Says why, as far as the client is there to hear it.
-fn send_away(socket: &OwnedFd) {
+fn send_away(socket: &OwnedFd, client: Option<IpAddr>, shared: &Shared) {
     // What it has sent already is read, because closing over it would reset the answer away.
-    let _ = rustix::net::recv(socket, &mut [0; PIECE], RecvFlags::DONTWAIT);
-    let _ = tell(socket, &ClientRequest::stand_in("GET", None), TOO_MANY);
+    let mut raw = [0; PIECE];
+    let received = rustix::net::recv(socket, &mut raw, RecvFlags::DONTWAIT);
+    let n = received.map_or(0, |(_, n)| n);
+    let told = tell(socket, &ClientRequest::stand_in("GET", None), TOO_MANY);
+    shared.note_refused(client, &raw[..n], TOO_MANY, &told);
     let _ = shutdown(socket, Shutdown::Write);
 }
 

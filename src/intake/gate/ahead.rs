@@ -110,6 +110,13 @@ impl Ahead {
         }
     }
 
+    /// The line that the request began with, as it was understood.
+    pub fn line(&self) -> Vec<u8> {
+        let method = self.request.method.as_bytes();
+        let version = self.request.version.name().as_bytes();
+        [method, &self.request.target, version].join(&b' ')
+    }
+
     /// Until when the next bytes must come, for content that began at `start`.
     pub fn deadline(&self, start: Instant, settings: &Settings) -> Instant {
         let stalled = self.last_byte + settings.idle_timeout;

@@ -3,6 +3,7 @@
 //! Pure but for [`Connection::receive`]: `advance` makes a request of the bytes in memory, or says
 //! what is missing. Held by one thread at a time, or parked in the lot.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -277,6 +278,15 @@ impl Connection {
             status: 408,
             reason,
         })
+    }
+
+    /// The first line of what came of a request, for the log; more than that where it has not
+    /// ended.
+    pub fn raw_line(&self) -> Cow<'_, [u8]> {
+        match &self.stage {
+            Stage::Content(ahead) => Cow::Owned(ahead.line()),
+            _ => Cow::Borrowed(&self.input),
+        }
     }
 
     /// A request to answer when there is none that could be read.

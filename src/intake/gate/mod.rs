@@ -28,6 +28,7 @@ mod waiter;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,7 @@ use crate::intake::own::write_own;
 use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal};
 use crate::system::reset;
 use crate::watch::Pulse;
+use crate::watch::access::AccessLog;
 
 use self::connection::Connection;
 pub use self::handed_over::HandedOver;
@@ -110,6 +112,7 @@ pub struct Shared {
     /// Acquire in `is_stopping` pairs with the signal handler's store; a stale read costs one more
     /// request on a connection.
     stopping: Arc<AtomicBool>,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 /// Why no gate could be made.
@@ -123,13 +126,14 @@ pub struct BindError {
 
 impl Gate {
     /// Binds all addresses, or takes what was handed over. `jobs` is only looked at: whether
-    /// workers are free.
+    /// workers are free. What never becomes a request is logged, if there is a log.
     pub fn bind(
         at: &[ListenAt],
         settings: Settings,
         jobs: Jobs,
         stopping: Arc<AtomicBool>,
         handed_over: &mut HandedOver,
+        access_log: Option<Arc<AccessLog>>,
     ) -> Result<Gate, BindError> {
         let timeouts = settings.timeouts();
         let failed = |at: &dyn fmt::Display| {
@@ -150,6 +154,7 @@ impl Gate {
             settings,
             jobs,
             stopping,
+            access_log,
         });
         Ok(Gate {
             sockets,
@@ -203,6 +208,21 @@ impl Shared {
         !is_needed && (is_calm || self.lot.n_open() <= n_workers / LINGERING_SHARE)
     }
 
+    /// Counts and logs what was refused here; `raw` is what came of it.
+    fn note_refused(
+        &self,
+        address: Option<IpAddr>,
+        raw: &[u8],
+        refusal: Refusal,
+        told: &io::Result<Sent>,
+    ) {
+        self.lot.note_refused();
+        if let Some(log) = &self.access_log {
+            let sent = told.as_ref().copied().unwrap_or_default();
+            log.note_refused(address, raw, refusal, sent);
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -231,8 +251,9 @@ impl Shared {
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
 /// and a client whose buffer is full does not read answers.
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
-    shared.lot.note_refused();
-    if tell(&connection.socket, &connection.stand_in(), refusal).is_err() {
+    let told = tell(&connection.socket, &connection.stand_in(), refusal);
+    shared.note_refused(connection.address, &connection.raw_line(), refusal, &told);
+    if told.is_err() {
         return reset(&*connection.socket);
     }
     if shutdown(&*connection.socket, Shutdown::Write).is_ok() {
@@ -241,10 +262,14 @@ fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
     }
 }
 
+/// What was sent of an answer: the bytes of its head, and all.
+type Sent = (u64, u64);
+
 /// Sends a refusal without waiting, or fails.
-fn tell(socket: &OwnedFd, request: &ClientRequest, refusal: Refusal) -> io::Result<()> {
+fn tell(socket: &OwnedFd, request: &ClientRequest, refusal: Refusal) -> io::Result<Sent> {
     debug!("refused: {}: {}", refusal.status, refusal.reason);
     let mut out = Vec::new();
-    write_own(&mut out, &refusal.into(), request, false, b"");
-    client::send_now(socket, &out)
+    let n_head = write_own(&mut out, &refusal.into(), request, false, b"");
+    client::send_now(socket, &out)?;
+    Ok((n_head, out.len() as u64))
 }

@@ -14,6 +14,7 @@ use crate::intake::ListenAt;
 use crate::process::args::{self, Asked};
 use crate::process::config::{Command, Config};
 use crate::process::limits;
+use crate::watch::access::LogAt;
 
 /// Descriptors that a service may have at least: reloads may bring backends.
 const LEAST_DESCRIPTORS: usize = 65_536;
@@ -125,14 +126,18 @@ impl Service {
         places.any(|at| matches!(at, ListenAt::Systemd(_)))
     }
 
-    /// Folders in which it makes files: sockets, and the state.
+    /// Folders in which it makes files: sockets, the state, and the access log.
     fn written(&self) -> Vec<&Path> {
         let places = self.config.listen.iter().chain(&self.config.admin);
         let sockets = places.filter_map(|at| match at {
             ListenAt::Unix(path) => Some(path.as_path()),
             _ => None,
         });
-        let files = sockets.chain(self.config.state_file.as_deref());
+        let log = match &self.config.access_log {
+            Some(LogAt::Path(path)) => Some(path.as_path()),
+            Some(LogAt::Stdout) | None => None,
+        };
+        let files = sockets.chain(self.config.state_file.as_deref()).chain(log);
         let mut folders: Vec<&Path> = files.filter_map(Path::parent).collect();
         folders.sort_unstable();
         folders.dedup();

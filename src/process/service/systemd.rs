@@ -7,6 +7,7 @@ use crate::process::service::Service;
 /// The folders that systemd makes for it.
 const STATE_FOLDER: &str = "/var/lib/threadbare";
 const RUNTIME_FOLDER: &str = "/run/threadbare";
+const LOG_FOLDER: &str = "/var/log/threadbare";
 /// The token's name among the credentials.
 const TOKEN: &str = "admin-token";
 const TOKEN_OPTION: &str = "--admin-token-file";
@@ -77,6 +78,8 @@ pub fn unit(service: &Service) -> String {
     for folder in service.written() {
         if folder.starts_with(RUNTIME_FOLDER) {
             page.line("RuntimeDirectory=threadbare");
+        } else if folder.starts_with(LOG_FOLDER) {
+            page.line("LogsDirectory=threadbare");
         } else if !folder.starts_with(STATE_FOLDER) {
             page.line("# Its user must be able to write there; a StateDirectory= is made for it.");
             page.line(&format!(

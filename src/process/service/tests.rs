@@ -66,6 +66,10 @@ fn a_unit_has_what_its_options_need_and_no_more() {
         &unit(&["--state-file", "/var/lib/threadbare/state"]),
         "ReadWrite",
     );
+    let logging = unit(&["--access-log", "/var/log/threadbare/access.log"]);
+    assert_has(&logging, "LogsDirectory=threadbare");
+    assert_lacks(&logging, "ReadWrite");
+    assert_lacks(&unit(&["--access-log", "-"]), "LogsDirectory");
     let elsewhere = unit(&["--state-file", "/srv/a b/state"]);
     assert_has(&elsewhere, "ReadWritePaths=\"/srv/a b\"");
     let slow = unit(&[

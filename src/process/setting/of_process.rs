@@ -7,7 +7,7 @@ use crate::process::values::{self, size_text};
 type Row = Setting<Config, Config>;
 
 /// All of them, in the order in which they are told.
-pub static PROCESS_SETTINGS: [Row; 33] = [
+pub static PROCESS_SETTINGS: [Row; 35] = [
     Setting {
         name: "listen",
         kind: Kind::List {
@@ -209,6 +209,18 @@ pub static PROCESS_SETTINGS: [Row; 33] = [
         |o| o.request_id.as_deref(),
         |c, text| put(&mut c.request_ids, values::request_ids(text)),
         |c| c.request_ids.word().to_owned().into(),
+    ),
+    Row::text(
+        "access-log",
+        |o| o.access_log.as_deref(),
+        |c, text| put_some(&mut c.access_log, values::access_log(text)),
+        |c| c.access_log.as_ref().map(ToString::to_string).into(),
+    ),
+    Row::text(
+        "access-format",
+        |o| o.access_format.as_deref(),
+        |c, text| put(&mut c.access_format, values::access_format(text)),
+        |c| c.access_format.to_string().into(),
     ),
     Row::text(
         "log-level",

@@ -22,6 +22,7 @@ use crate::intake::ListenAt;
 use crate::intake::check::Limits;
 use crate::process::config::{Command, Listener};
 use crate::process::logging::LogFormat;
+use crate::watch::access::{Format, LogAt};
 
 /// A command word.
 pub fn command(word: &str) -> Result<Command, String> {
@@ -150,6 +151,20 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
 pub fn request_ids(text: &str) -> Result<RequestIds, String> {
     let known = RequestIds::ALL.into_iter().find(|ids| ids.word() == text);
     known.ok_or_else(|| "want off, make, trusted or keep".to_owned())
+}
+
+/// Where each request is logged.
+pub fn access_log(text: &str) -> Result<LogAt, String> {
+    match path(text) {
+        Ok(_) if text == "-" => Ok(LogAt::Stdout),
+        Ok(path) => Ok(LogAt::Path(path)),
+        Err(_) => Err("want a path, or - for standard output".to_owned()),
+    }
+}
+
+/// How each request is logged.
+pub fn access_format(text: &str) -> Result<Format, String> {
+    Format::parse(text)
 }
 
 /// Where the admin listens: an address, never a name, as what it may do hangs on it.

@@ -44,6 +44,8 @@ const VALUES: &[(&str, &str)] = &[
     ("state-file", "s\\s"),
     ("drain-dir", "d"),
     ("request-id", "keep"),
+    ("access-log", "/a"),
+    ("access-format", "{client} {{x}} \"{request}\" ${status}"),
     ("log-level", "debug"),
     ("log-format", "json"),
     ("policy", "header-hash:X-User"),
