@@ -155,6 +155,7 @@ fn what_the_listener_or_the_queue_refuses_is_logged_too() {
         let (answer, _) = answers.recv().expect("they are served now");
         assert_eq!(answer.status, 200);
     }
+    await_lines(&path, 3);
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9_000));
     for (sent, status) in [
         ("GET /two words HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -270,8 +271,10 @@ fn standard_output_can_be_the_log() {
         "{method} {target} {status}",
     ];
     let threadbare = Threadbare::before(&[backend.addr], &options);
+    // On one connection, so that the lines have an order.
+    let mut client = threadbare.client();
     for n in 0..3 {
-        assert_eq!(threadbare.get(&format!("/{n}")).status, 200);
+        assert_eq!(client.get(&format!("/{n}")).status, 200);
     }
     threadbare.stop();
     assert_eq!(
