@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::N_HANDLERS;
 use crate::intake::check::Limits;
-use crate::intake::gate::{BindError, Gate, HandedOver, MinRate, Settings};
+use crate::intake::gate::{BindError, Gate, HandedOver, MinRate, Settings, Told};
 use crate::intake::tiny::TinyListener;
 use crate::intake::{Jobs, ListenAt, Listening, Queue, queue};
 
@@ -91,7 +91,7 @@ pub fn bind(
         };
         let at = std::slice::from_ref(at);
         let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
-        Gate::bind(at, settings, jobs, stopping, handed_over, None)?.into()
+        Gate::bind(at, settings, jobs, stopping, handed_over, Told::default())?.into()
     };
     Ok(Bound {
         listening,

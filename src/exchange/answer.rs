@@ -5,7 +5,7 @@ use crate::exchange::fields::{self, Changes, Length};
 use crate::intake::check::parse_length;
 use crate::intake::fields::list;
 use crate::intake::own::write_connection;
-use crate::intake::{ClientRequest, Version};
+use crate::intake::{ClientRequest, Version, proxy_status};
 
 /// Field lines taken from a backend's answer at most, the same as ureq's limit.
 pub const MAX_RESPONSE_FIELDS: usize = 128;
@@ -76,7 +76,8 @@ pub fn write_backend_head(
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
     let kept_length = framing == Framing::Empty && status != 204;
-    fields::write_response_fields(out, lines, announced, kept_length, changes);
+    fields::write_response_fields(out, lines.clone(), announced, kept_length, changes);
+    proxy_status::write_received(out, changes.proxy_status, lines, status);
     write_connection(out, request, keep_alive);
     out.extend_from_slice(b"\r\n");
     Ok(Plan {

@@ -4,9 +4,9 @@ use log::debug;
 
 use crate::exchange::Exchanger;
 use crate::exchange::content::ClientFailure;
-use crate::exchange::request_id;
 use crate::exchange::route::redirect_location;
 use crate::exchange::watched::Watched;
+use crate::exchange::worker::lines_of_own;
 use crate::intake::own::{OwnAnswer, write_own};
 use crate::intake::{Client, ClientRequest, Ending};
 use crate::watch::Fate;
@@ -77,8 +77,7 @@ impl Exchanger<'_> {
     ) -> Ending {
         self.out.clear();
         self.story.status = own.status;
-        let mut lines = Vec::new();
-        request_id::write(&mut lines, self.story.request_id());
+        let lines = lines_of_own(&self.story, &self.settings);
         self.story.head_out = write_own(&mut self.out, own, request, keep_alive, &lines);
         match client.write(&self.out) {
             Ok(()) if keep_alive => Ending::Keep,

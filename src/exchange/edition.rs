@@ -60,16 +60,19 @@ impl Forwarding {
         self.request_fields.as_ref()
     }
 
-    /// What is changed in the client's response, which gets this cookie and this id.
+    /// What is changed in the client's response, which gets this cookie, this id, and our name in
+    /// Proxy-Status.
     pub fn response_changes<'a>(
         &'a self,
         set_cookie: Option<&'a [u8]>,
         request_id: Option<&'a [u8]>,
+        proxy_status: Option<&'a str>,
     ) -> Changes<'a> {
         Changes {
             edits: self.response_fields.as_ref(),
             set_cookie,
             request_id,
+            proxy_status,
         }
     }
 }

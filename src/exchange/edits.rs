@@ -200,6 +200,7 @@ mod tests {
             edits: Some(&Edits::new(&edits)),
             set_cookie: Some(b"ours"),
             request_id: None,
+            proxy_status: None,
         };
         let mut out = Vec::new();
         write_response_fields(&mut out, lines, Length::Sized(0), false, &changes);

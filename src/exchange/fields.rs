@@ -170,6 +170,8 @@ pub struct Changes<'a> {
     pub set_cookie: Option<&'a [u8]>,
     /// What the request is called, whatever the backend calls it.
     pub request_id: Option<&'a [u8]>,
+    /// What we are called in Proxy-Status, if we are to be in it.
+    pub proxy_status: Option<&'a str>,
 }
 
 /// Writes the fields of the client's answer that come from the backend, without the empty line:

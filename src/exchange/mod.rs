@@ -81,6 +81,8 @@ pub struct Settings {
     pub tunnel_idle_timeout: Option<Duration>,
     /// Whose X-Request-Id counts.
     pub request_ids: RequestIds,
+    /// What we are called in Proxy-Status, if we are to be in it.
+    pub proxy_status: Option<Arc<str>>,
 }
 
 #[cfg(test)]
@@ -94,6 +96,7 @@ impl Settings {
             trust: Arc::default(),
             tunnel_idle_timeout: Some(minute),
             request_ids: RequestIds::Off,
+            proxy_status: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use log::debug;
 
-use crate::exchange::answer::{Plan, write_backend_head};
+use crate::exchange::answer::write_backend_head;
 use crate::exchange::attempts::Answered;
 use crate::exchange::content::Content;
 use crate::exchange::failed::Failed;
@@ -36,7 +36,11 @@ impl Exchanger<'_> {
         let backend = Arc::clone(claim.backend());
         let may_keep = self.may_keep(request, content, client);
         self.out.clear();
-        let changes = to.response_changes(cookie.as_deref(), self.story.request_id());
+        let (id, us) = (
+            self.story.request_id(),
+            self.settings.proxy_status.as_deref(),
+        );
+        let changes = to.response_changes(cookie.as_deref(), id, us);
         let head = &response.head;
         let plan = match write_backend_head(&mut self.out, head, request, may_keep, &changes) {
             Ok(plan) => plan,
@@ -59,11 +63,7 @@ impl Exchanger<'_> {
             .set(Doing::Writing, self.story.answer_began());
         self.forwarder.recycle(std::mem::take(&mut response.head));
         let is_here = response.n_buffered > 0;
-        let Plan {
-            framing,
-            keep_alive,
-            ..
-        } = plan;
+        let (framing, keep_alive) = (plan.framing, plan.keep_alive);
         let relayed = relay(
             &mut self.out,
             &mut response.content,

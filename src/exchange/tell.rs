@@ -110,7 +110,7 @@ impl Exchanger<'_> {
     /// An attempt, or the answer behind it, failed.
     pub(super) fn tell_failed(&mut self, failed: &Failed) {
         self.story.fate = failed.failure.fate();
-        if !self.watch.is_told() {
+        if !self.watch.is_told() && self.settings.proxy_status.is_none() {
             return;
         }
         self.story.cause.clone_from(&failed.cause);

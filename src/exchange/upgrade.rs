@@ -15,6 +15,7 @@ use crate::exchange::retry::Failure;
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding, tunnel};
 use crate::intake::fields::list;
+use crate::intake::proxy_status;
 use crate::intake::{Client, ClientRequest, ClientTunnel, Ending};
 use crate::watch::Fate;
 
@@ -69,7 +70,8 @@ fn write_switch_head(
     }
     let reason = parsed.reason.unwrap_or_default();
     out.extend_from_slice(format!("HTTP/1.1 101 {reason}\r\n").as_bytes());
-    fields::write_response_fields(out, lines, Length::Unannounced, false, changes);
+    fields::write_response_fields(out, lines.clone(), Length::Unannounced, false, changes);
+    proxy_status::write_received(out, changes.proxy_status, lines, 101);
     fields::write_upgrade(out, &agreed.join(&b", "[..]));
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -94,7 +96,11 @@ impl Exchanger<'_> {
         } = answered;
         let backend = claim.backend();
         self.out.clear();
-        let changes = to.response_changes(cookie.as_deref(), self.story.request_id());
+        let (id, us) = (
+            self.story.request_id(),
+            self.settings.proxy_status.as_deref(),
+        );
+        let changes = to.response_changes(cookie.as_deref(), id, us);
         if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked, &changes) {
             let failed = Failed {
                 failure: Failure::BadHead,

@@ -13,9 +13,11 @@ use log::{debug, error};
 use crate::exchange::Edition;
 use crate::exchange::request_id::{self, Namer};
 use crate::exchange::watched::Watched;
-use crate::exchange::{Crew, Editions, Exchanger, Forwarder};
+use crate::exchange::{Crew, Editions, Exchanger, Forwarder, Settings};
 use crate::intake::own::{OwnAnswer, write_own};
-use crate::intake::{Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, RetryAfter};
+use crate::intake::{
+    Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, RetryAfter, proxy_status,
+};
 #[cfg(test)]
 use crate::pool::Pool;
 use crate::pool::Pools;
@@ -152,8 +154,8 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
         let timeouts = exchanger.settings.timeouts;
         exchanger.forwarder = Forwarder::new(timeouts, Arc::clone(&exchanger.sheet));
         (exchanger.story.fate, exchanger.story.status) = (Fate::Panicked, 500);
-        let id = exchanger.story.request_id();
-        contain(|| apologize(&request, id, &mut client)).unwrap_or(Ending::Cut)
+        let lines = lines_of_own(&exchanger.story, &exchanger.settings);
+        contain(|| apologize(&request, &lines, &mut client)).unwrap_or(Ending::Cut)
     });
     exchanger.post.release();
     exchanger.forwarder.forget_client();
@@ -179,8 +181,17 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
     (next, is_in_pool)
 }
 
+/// What an answer of ours says of its request.
+pub fn lines_of_own(story: &Story, settings: &Settings) -> Vec<u8> {
+    let mut lines = Vec::new();
+    request_id::write(&mut lines, story.request_id());
+    let us = settings.proxy_status.as_deref();
+    proxy_status::write_own(&mut lines, us, story.fate, &story.cause);
+    lines
+}
+
 /// The answer after a panic, if none has begun.
-fn apologize(request: &ClientRequest, id: Option<&[u8]>, client: &mut Watched) -> Ending {
+fn apologize(request: &ClientRequest, lines: &[u8], client: &mut Watched) -> Ending {
     if client.has_begun {
         return Ending::Cut;
     }
@@ -189,9 +200,7 @@ fn apologize(request: &ClientRequest, id: Option<&[u8]>, client: &mut Watched) -
         reason: "the balancer failed, and logged why",
     };
     let mut out = Vec::new();
-    let mut lines = Vec::new();
-    request_id::write(&mut lines, id);
-    let _ = write_own(&mut out, &failure.into(), request, false, &lines);
+    let _ = write_own(&mut out, &failure.into(), request, false, lines);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)
 }
 
@@ -241,8 +250,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
             newest = newer;
         }
         namer.name(&newest.1.settings, &request, &mut story.request_id);
-        let mut lines = Vec::new();
-        request_id::write(&mut lines, story.request_id());
+        let lines = lines_of_own(&story, &newest.1.settings);
         // The content was not read, and reading it could take for ever.
         out.clear();
         story.head_out = write_own(&mut out, &own, &request, false, &lines);

@@ -10,6 +10,7 @@ mod idle;
 mod jobs;
 mod listening;
 pub mod own;
+pub mod proxy_status;
 mod queue;
 mod request;
 pub mod tiny;

@@ -114,6 +114,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Whose X-Request-Id counts.
     pub request_ids: RequestIds,
+    /// What we are called in Proxy-Status.
+    pub proxy_status: Option<String>,
     /// Where each request is logged.
     pub access_log: Option<LogAt>,
     /// How.
@@ -162,6 +164,7 @@ impl Default for Config {
             drain_dir: None,
             shutdown_timeout: Duration::from_secs(5),
             request_ids: RequestIds::Off,
+            proxy_status: None,
             access_log: None,
             access_format: Format::default(),
             log_level: LevelFilter::Info,

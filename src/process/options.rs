@@ -154,6 +154,10 @@ pub struct Options {
     #[argh(option)]
     pub request_id: Option<String>,
 
+    /// our name in Proxy-Status (RFC 9209), which then every answer has (no default)
+    #[argh(option)]
+    pub proxy_status: Option<String>,
+
     /// where a line for each request is written: a path, which SIGUSR1 opens anew, or - for
     /// standard output (no default)
     #[argh(option)]

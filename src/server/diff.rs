@@ -29,6 +29,7 @@ const NEED_RESTART: &[&str] = &[
     "admin_token_file",
     "state_file",
     "drain_dir",
+    "proxy_status",
     "access_log",
     "access_format",
     "log_format",

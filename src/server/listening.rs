@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::intake::Jobs;
-use crate::intake::gate::{Gate, HandedOver};
+use crate::intake::gate::{Gate, HandedOver, Told};
 use crate::intake::tiny::TinyListener;
 use crate::process::config::{Config, Listener};
 use crate::server::StartError;
@@ -24,14 +24,11 @@ pub fn listen(
     if config.listener == Listener::Gate {
         let settings = gate_settings(config);
         let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
-        let gate = Gate::bind(
-            &config.listen,
-            settings,
-            jobs,
-            stopping,
-            handed_over,
+        let told = Told {
             access_log,
-        );
+            proxy_status: config.proxy_status.as_deref().map(Arc::from),
+        };
+        let gate = Gate::bind(&config.listen, settings, jobs, stopping, handed_over, told);
         return gate
             .map(Listening::from)
             .map_err(|e| StartError::Bind(e.at, e.error));

@@ -22,6 +22,7 @@ pub fn settings(config: &Config) -> Settings {
         trust: Arc::new(trust),
         tunnel_idle_timeout: config.tunnel_idle_timeout,
         request_ids: config.request_ids,
+        proxy_status: config.proxy_status.as_deref().map(Arc::from),
     }
 }
 
@@ -50,6 +51,7 @@ pub fn running(asked: Config, before: &Config) -> Config {
         admin_token_file: before.admin_token_file,
         state_file: before.state_file,
         drain_dir: before.drain_dir,
+        proxy_status: before.proxy_status,
         access_log: before.access_log,
         access_format: before.access_format,
         log_format: before.log_format,

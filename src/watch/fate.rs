@@ -67,12 +67,14 @@ struct Row {
     by: By,
     phase: &'static str,
     name: &'static str,
+    /// Of Proxy-Status; empty: there is none.
+    proxy_error: &'static str,
     meaning: &'static str,
 }
 
 const fn row(
     fate: Fate,
-    (code, name): (&'static str, &'static str),
+    (code, name, proxy_error): (&'static str, &'static str, &'static str),
     by: By,
     phase: &'static str,
     meaning: &'static str,
@@ -83,6 +85,7 @@ const fn row(
         by,
         phase,
         name,
+        proxy_error,
         meaning,
     }
 }
@@ -95,55 +98,55 @@ pub const N_FATES: usize = 25;
 /// All of them, in the order of the enum.
 #[rustfmt::skip]
 const TABLE: [Row; N_FATES] = [
-    row(Fate::Answered, ("OK", "answered"), Nobody, "none",
+    row(Fate::Answered, ("OK", "answered", ""), Nobody, "none",
         "a backend's answer was passed on to its end"),
-    row(Fate::Tunnelled, ("TU", "tunnel"), Nobody, "none",
+    row(Fate::Tunnelled, ("TU", "tunnel", ""), Nobody, "none",
         "it became a tunnel, which has ended"),
-    row(Fate::Redirected, ("RD", "redirected"), Us, "none",
+    row(Fate::Redirected, ("RD", "redirected", "proxy_internal_response"), Us, "none",
         "the client was sent to https, as its route says"),
-    row(Fate::NoRoute, ("NR", "no_route"), Us, "none",
+    row(Fate::NoRoute, ("NR", "no_route", "destination_not_found"), Us, "none",
         "no route fits the host and path"),
-    row(Fate::BadRequest, ("BR", "bad_request"), Client, "head",
+    row(Fate::BadRequest, ("BR", "bad_request", "http_request_error"), Client, "head",
         "the request is malformed, or asks for what is not done here"),
-    row(Fate::TooLarge, ("TL", "request_too_large"), Limit, "head",
+    row(Fate::TooLarge, ("TL", "request_too_large", "http_request_error"), Limit, "head",
         "the target, the fields or the content are over their limit"),
-    row(Fate::QueueFull, ("QF", "queue_full"), Limit, "queue",
+    row(Fate::QueueFull, ("QF", "queue_full", "proxy_internal_response"), Limit, "queue",
         "the queue was full"),
-    row(Fate::QueueTimeout, ("QT", "queue_timeout"), Limit, "queue",
+    row(Fate::QueueTimeout, ("QT", "queue_timeout", "proxy_internal_response"), Limit, "queue",
         "it waited too long for a worker"),
-    row(Fate::BackendsBusy, ("BB", "backends_busy"), Limit, "queue",
+    row(Fate::BackendsBusy, ("BB", "backends_busy", "connection_limit_reached"), Limit, "queue",
         "every backend that is up has its share of the workers"),
-    row(Fate::BackendsFull, ("BF", "backends_full"), Limit, "queue",
+    row(Fate::BackendsFull, ("BF", "backends_full", "connection_limit_reached"), Limit, "queue",
         "every backend that is up has as many connections as it may"),
-    row(Fate::LongHaulFull, ("LF", "long_haul_full"), Limit, "queue",
+    row(Fate::LongHaulFull, ("LF", "long_haul_full", "proxy_internal_response"), Limit, "queue",
         "all long-haul threads are out"),
-    row(Fate::NobodyUp, ("NB", "no_backend"), Backend, "connect",
+    row(Fate::NobodyUp, ("NB", "no_backend", "destination_unavailable"), Backend, "connect",
         "no backend is up"),
-    row(Fate::Connect, ("CF", "connect_failed"), Backend, "connect",
+    row(Fate::Connect, ("CF", "connect_failed", "destination_unavailable"), Backend, "connect",
         "no backend could be connected to"),
-    row(Fate::NoMeans, ("NM", "out_of_means"), Us, "connect",
+    row(Fate::NoMeans, ("NM", "out_of_means", "proxy_internal_error"), Us, "connect",
         "this machine was out of descriptors or ports"),
-    row(Fate::ResponseTimeout, ("RT", "response_timeout"), Limit, "wait",
+    row(Fate::ResponseTimeout, ("RT", "response_timeout", "http_response_timeout"), Limit, "wait",
         "the backend did not answer in time"),
-    row(Fate::BackendBroke, ("WB", "backend_broke"), Backend, "wait",
+    row(Fate::BackendBroke, ("WB", "backend_broke", "connection_terminated"), Backend, "wait",
         "the backend broke off before its answer"),
-    row(Fate::BadAnswer, ("BA", "bad_answer"), Backend, "wait",
+    row(Fate::BadAnswer, ("BA", "bad_answer", "http_protocol_error"), Backend, "wait",
         "the backend's answer could not be understood"),
-    row(Fate::BadStatus, ("BS", "bad_status"), Backend, "wait",
+    row(Fate::BadStatus, ("BS", "bad_status", "destination_unavailable"), Backend, "wait",
         "the backend answered with a failure, and nobody else could be asked"),
-    row(Fate::ContentBroke, ("CB", "content_broke"), Backend, "content",
+    row(Fate::ContentBroke, ("CB", "content_broke", "http_response_incomplete"), Backend, "content",
         "the backend broke off inside its answer, which was cut short"),
-    row(Fate::ClientGone, ("CG", "client_gone"), Client, "wait",
+    row(Fate::ClientGone, ("CG", "client_gone", ""), Client, "wait",
         "the client went away before its answer was complete"),
-    row(Fate::ClientStalled, ("CS", "client_stalled"), Limit, "send",
+    row(Fate::ClientStalled, ("CS", "client_stalled", "http_request_error"), Limit, "send",
         "the client's content stalled"),
-    row(Fate::ClientBadContent, ("CM", "client_bad_content"), Client, "send",
+    row(Fate::ClientBadContent, ("CM", "client_bad_content", "http_request_error"), Client, "send",
         "the client's content is malformed"),
-    row(Fate::ClientContentTooLong, ("CL", "content_too_long"), Limit, "send",
+    row(Fate::ClientContentTooLong, ("CL", "content_too_long", "http_request_error"), Limit, "send",
         "the client's content is over its limit"),
-    row(Fate::ClientUnread, ("CW", "client_unread"), Client, "content",
+    row(Fate::ClientUnread, ("CW", "client_unread", ""), Client, "content",
         "the client went away, or stopped reading, inside its answer"),
-    row(Fate::Panicked, ("PA", "panic"), Us, "none",
+    row(Fate::Panicked, ("PA", "panic", "proxy_internal_error"), Us, "none",
         "a worker panicked, which cost this one request"),
 ];
 
@@ -167,6 +170,13 @@ impl Fate {
     /// One word for metrics.
     pub fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// The error type of Proxy-Status (RFC 9209 §2.3); none where nothing went wrong, or nobody is
+    /// left to be told.
+    pub fn proxy_error(self) -> Option<&'static str> {
+        let error = self.row().proxy_error;
+        (!error.is_empty()).then_some(error)
     }
 
     /// Who ended the exchange.
@@ -222,7 +232,9 @@ mod tests {
         for fate in Fate::all() {
             let (code, name, meaning) = (fate.code(), fate.name(), fate.meaning());
             let (by, phase) = (fate.by().name(), fate.phase());
-            let row = format!("| {code} | `{name}` | {by} | {phase} | {meaning} |");
+            let error = fate.proxy_error().map(|error| format!("`{error}`"));
+            let error = error.unwrap_or_default();
+            let row = format!("| {code} | `{name}` | {by} | {phase} | {meaning} | {error} |");
             assert!(readme.contains(&row), "{row}");
         }
     }

@@ -35,6 +35,7 @@ mod names;
 mod passive_health;
 mod pipelining;
 mod policies;
+mod proxy_status;
 mod queue;
 mod refusals;
 mod reload;

@@ -7,7 +7,7 @@ use crate::harness::{Backend, HangingPort, level, run};
 const GOOD: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
 
 /// Arguments that are wrong, and what the message must name.
-const BAD: [(&[&str], &[&str]); 46] = [
+const BAD: [(&[&str], &[&str]); 49] = [
     (&["--workers", "0"], &["--workers", "0"]),
     (&["--workers", "-1"], &["--workers", "-1"]),
     (&["--workers", "many"], &["--workers", "many"]),
@@ -49,6 +49,12 @@ const BAD: [(&[&str], &[&str]); 46] = [
     ),
     (&["--shutdown-timeout", "5S"], &["--shutdown-timeout", "5S"]),
     (&["--log-level", "loud"], &["--log-level", "loud", "debug"]),
+    (&["--request-id", "on"], &["--request-id", "on", "keep"]),
+    (&["--proxy-status", "a b"], &["--proxy-status", "a b"]),
+    (
+        &["--access-format", "{stauts}"],
+        &["--access-format", "stauts", "status"],
+    ),
     (&["--log-format", "xml"], &["--log-format", "xml", "json"]),
     (&["--listen", "nowhere"], &["--listen", "nowhere"]),
     (&["--listen", "127.0.0.1"], &["--listen", "127.0.0.1"]),

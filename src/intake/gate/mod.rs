@@ -39,10 +39,10 @@ use rustix::net::{Shutdown, shutdown};
 
 use crate::intake::check::Limits;
 use crate::intake::own::write_own;
-use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal};
+use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal, proxy_status};
 use crate::system::reset;
-use crate::watch::Pulse;
 use crate::watch::access::AccessLog;
+use crate::watch::{Fate, Pulse};
 
 use self::connection::Connection;
 pub use self::handed_over::HandedOver;
@@ -112,7 +112,16 @@ pub struct Shared {
     /// Acquire in `is_stopping` pairs with the signal handler's store; a stale read costs one more
     /// request on a connection.
     stopping: Arc<AtomicBool>,
-    access_log: Option<Arc<AccessLog>>,
+    told: Told,
+}
+
+/// Who is told of what never becomes a request.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Where it is logged, if anywhere.
+    pub access_log: Option<Arc<AccessLog>>,
+    /// What we are called in Proxy-Status, if we are to be in it.
+    pub proxy_status: Option<Arc<str>>,
 }
 
 /// Why no gate could be made.
@@ -126,14 +135,14 @@ pub struct BindError {
 
 impl Gate {
     /// Binds all addresses, or takes what was handed over. `jobs` is only looked at: whether
-    /// workers are free. What never becomes a request is logged, if there is a log.
+    /// workers are free.
     pub fn bind(
         at: &[ListenAt],
         settings: Settings,
         jobs: Jobs,
         stopping: Arc<AtomicBool>,
         handed_over: &mut HandedOver,
-        access_log: Option<Arc<AccessLog>>,
+        told: Told,
     ) -> Result<Gate, BindError> {
         let timeouts = settings.timeouts();
         let failed = |at: &dyn fmt::Display| {
@@ -154,7 +163,7 @@ impl Gate {
             settings,
             jobs,
             stopping,
-            access_log,
+            told,
         });
         Ok(Gate {
             sockets,
@@ -208,6 +217,23 @@ impl Shared {
         !is_needed && (is_calm || self.lot.n_open() <= n_workers / LINGERING_SHARE)
     }
 
+    /// Sends a refusal without waiting, or fails.
+    fn tell(
+        &self,
+        socket: &OwnedFd,
+        request: &ClientRequest,
+        refusal: Refusal,
+    ) -> io::Result<Sent> {
+        debug!("refused: {}: {}", refusal.status, refusal.reason);
+        let mut lines = Vec::new();
+        let us = self.told.proxy_status.as_deref();
+        proxy_status::write_own(&mut lines, us, Fate::of_refusal(refusal.status), "");
+        let mut out = Vec::new();
+        let n_head = write_own(&mut out, &refusal.into(), request, false, &lines);
+        client::send_now(socket, &out)?;
+        Ok((n_head, out.len() as u64))
+    }
+
     /// Counts and logs what was refused here; `raw` is what came of it.
     fn note_refused(
         &self,
@@ -217,7 +243,7 @@ impl Shared {
         told: &io::Result<Sent>,
     ) {
         self.lot.note_refused();
-        if let Some(log) = &self.access_log {
+        if let Some(log) = &self.told.access_log {
             let sent = told.as_ref().copied().unwrap_or_default();
             log.note_refused(address, raw, refusal, sent);
         }
@@ -251,7 +277,7 @@ impl Shared {
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
 /// and a client whose buffer is full does not read answers.
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
-    let told = tell(&connection.socket, &connection.stand_in(), refusal);
+    let told = shared.tell(&connection.socket, &connection.stand_in(), refusal);
     shared.note_refused(connection.address, &connection.raw_line(), refusal, &told);
     if told.is_err() {
         return reset(&*connection.socket);
@@ -264,12 +290,3 @@ fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
 
 /// What was sent of an answer: the bytes of its head, and all.
 type Sent = (u64, u64);
-
-/// Sends a refusal without waiting, or fails.
-fn tell(socket: &OwnedFd, request: &ClientRequest, refusal: Refusal) -> io::Result<Sent> {
-    debug!("refused: {}: {}", refusal.status, refusal.reason);
-    let mut out = Vec::new();
-    let n_head = write_own(&mut out, &refusal.into(), request, false, b"");
-    client::send_now(socket, &out)?;
-    Ok((n_head, out.len() as u64))
-}

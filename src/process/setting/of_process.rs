@@ -7,7 +7,7 @@ use crate::process::values::{self, size_text};
 type Row = Setting<Config, Config>;
 
 /// All of them, in the order in which they are told.
-pub static PROCESS_SETTINGS: [Row; 35] = [
+pub static PROCESS_SETTINGS: [Row; 36] = [
     Setting {
         name: "listen",
         kind: Kind::List {
@@ -209,6 +209,12 @@ pub static PROCESS_SETTINGS: [Row; 35] = [
         |o| o.request_id.as_deref(),
         |c, text| put(&mut c.request_ids, values::request_ids(text)),
         |c| c.request_ids.word().to_owned().into(),
+    ),
+    Row::text(
+        "proxy-status",
+        |o| o.proxy_status.as_deref(),
+        |c, text| put_some(&mut c.proxy_status, values::proxy_status(text)),
+        |c| c.proxy_status.clone().into(),
     ),
     Row::text(
         "access-log",

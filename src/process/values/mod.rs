@@ -18,8 +18,8 @@ pub use self::of_route::*;
 
 use crate::exchange::Trust;
 use crate::exchange::request_id::RequestIds;
-use crate::intake::ListenAt;
 use crate::intake::check::Limits;
+use crate::intake::{ListenAt, proxy_status};
 use crate::process::config::{Command, Listener};
 use crate::process::logging::LogFormat;
 use crate::watch::access::{Format, LogAt};
@@ -151,6 +151,14 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
 pub fn request_ids(text: &str) -> Result<RequestIds, String> {
     let known = RequestIds::ALL.into_iter().find(|ids| ids.word() == text);
     known.ok_or_else(|| "want off, make, trusted or keep".to_owned())
+}
+
+/// What we are called in Proxy-Status.
+pub fn proxy_status(text: &str) -> Result<String, String> {
+    if proxy_status::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("want a name that begins with a letter, as in lb1.example.org".to_owned())
 }
 
 /// Where each request is logged.

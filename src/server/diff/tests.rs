@@ -67,6 +67,8 @@ const OTHERS: &[&str] = &[
     "/3",
     "--request-id",
     "keep",
+    "--proxy-status",
+    "lb",
     "--access-log",
     "-",
     "--access-format",

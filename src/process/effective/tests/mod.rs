@@ -44,6 +44,7 @@ const VALUES: &[(&str, &str)] = &[
     ("state-file", "s\\s"),
     ("drain-dir", "d"),
     ("request-id", "keep"),
+    ("proxy-status", "lb"),
     ("access-log", "/a"),
     ("access-format", "{client} {{x}} \"{request}\" ${status}"),
     ("log-level", "debug"),
