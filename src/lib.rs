@@ -26,7 +26,7 @@
 //! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
 //! | [`pool`] | backends: turn, health, dials, drains, idle connections | clients |
 //! | [`admin`] | what operators may see and change, and who they are | how it is done |
-//! | [`watch`] | sums, times, what each thread does | who reads them: all write, it asks nobody |
+//! | [`watch`] | sums, times, what each thread does, the access log | who reads: it asks nobody |
 //! | [`server`] | which threads there are, and in which order they end | what they do |
 //!
 //! # Invariants
@@ -56,6 +56,7 @@
 //!   has its own listener, queue and threads, one of which never waits.
 //! - The state file is written whole or not at all, by the main thread; what can't be believed of
 //!   it is left out.
+//! - The access log holds up no exchange, and not the end: a line that finds no room is counted.
 //! - No lock is held across I/O, logging or another lock. Every queue has a bound, every wait a
 //!   deadline or a sentence that says why not.
 //! - Whatever happens to one exchange, panic included, costs that exchange.

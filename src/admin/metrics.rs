@@ -148,12 +148,12 @@ fn of_traffic(page: &mut Page, totals: &Totals) {
         &[("connection", "reused")],
         totals.reuses,
     );
-    let about = "Content of clients' requests.";
+    let about = "Content of clients' requests, and what they sent through tunnels.";
     page.single("request_bytes_total", "counter", about, totals.bytes_in);
     page.single(
         "response_bytes_total",
         "counter",
-        "Answers, heads included.",
+        "Answers, heads included, and what clients got through tunnels.",
         totals.bytes_out,
     );
     let about = "From the queue to the end of the answer.";

@@ -129,6 +129,8 @@ impl Exchanger<'_> {
         let idle_timeout = self.settings.tunnel_idle_timeout;
         let report = tunnel::run(&socket, ahead, &stream, behind, idle_timeout);
         drop(open);
+        client.n_read += report.n_to_backend;
+        client.n_written += report.n_to_client;
         let took = start.elapsed();
         debug!("tunnel to {}: {report}, after {took:?}", backend.label);
         if report.is_cut {

@@ -111,9 +111,9 @@ pub struct Totals {
     pub connects: u64,
     /// Attempts on a connection that was open already.
     pub reuses: u64,
-    /// Content of clients' requests, bytes.
+    /// Content of clients' requests, and what they sent through tunnels, bytes.
     pub bytes_in: u64,
-    /// Answers, heads included, bytes.
+    /// Answers, heads included, and what clients got through tunnels, bytes.
     pub bytes_out: u64,
     /// From the queue to the end of the answer.
     pub whole: Sums,

@@ -48,9 +48,9 @@ pub struct Story {
     pub attempts: Vec<Attempt>,
     /// Of the answer; 0: there was none.
     pub status: u16,
-    /// Content of the request, bytes.
+    /// Content of the request, and what came through a tunnel, bytes.
     pub bytes_in: u64,
-    /// The answer, its head included, bytes.
+    /// The answer, its head included, and what went through a tunnel, bytes.
     pub bytes_out: u64,
     /// Its head alone, bytes; known where it was written.
     pub head_out: u64,

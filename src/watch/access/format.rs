@@ -15,16 +15,10 @@ const COMBINED: &str = "{client} - - [{clf_time}] \"{request}\" {status} {conten
 pub struct Format {
     /// As the option has it.
     word: String,
-    pub(super) style: Style,
-}
-
-/// What a line is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Style {
-    /// These, one behind the other.
-    Text(Vec<Part>),
-    /// An object with every field.
-    Json,
+    /// One behind the other.
+    pub(super) parts: Vec<Part>,
+    /// Fields are values of JSON.
+    pub(super) is_json: bool,
 }
 
 /// A piece of a line.
@@ -49,15 +43,18 @@ impl fmt::Display for Format {
 impl Format {
     /// Reads `common`, `combined`, `json` or a template. The error says what would be right.
     pub fn parse(word: &str) -> Result<Format, String> {
-        let style = match word {
-            "common" => Style::Text(parts(COMMON)?),
-            "combined" => Style::Text(parts(COMBINED)?),
-            "json" => Style::Json,
-            template if template.contains('{') => Style::Text(parts(template)?),
+        let parts = match word {
+            "common" => parts(COMMON)?,
+            "combined" => parts(COMBINED)?,
+            "json" => object(),
+            template if template.contains('{') => parts(template)?,
             _ => return Err(wanted("")),
         };
-        let word = word.to_owned();
-        Ok(Format { word, style })
+        Ok(Format {
+            word: word.to_owned(),
+            parts,
+            is_json: word == "json",
+        })
     }
 }
 
@@ -68,6 +65,18 @@ fn wanted(but: &str) -> String {
         "want common, combined, json, or a template as in \"{{client}} {{status}}\"{but}; there \
          are {names}, and {{{{ and }}}} for braces"
     )
+}
+
+/// An object of JSON with every field, but one of the two times.
+fn object() -> Vec<Part> {
+    let mut parts = Vec::new();
+    for field in Field::ALL.into_iter().filter(|&f| f != Field::ClfTime) {
+        let before = if parts.is_empty() { '{' } else { ',' };
+        parts.push(Part::Text(format!("{before}\"{}\":", field.name())));
+        parts.push(Part::Field(field));
+    }
+    parts.push(Part::Text("}".to_owned()));
+    parts
 }
 
 /// The pieces of a template.

@@ -22,8 +22,8 @@ pub use self::format::Format;
 pub use self::writer::{Orders, Writer};
 
 use self::clock::Stamp;
-use self::field::{Entry, Field};
-use self::format::{Part, Style};
+use self::field::Entry;
+use self::format::Part;
 use self::value::{write_json, write_text};
 use crate::intake::{ClientRequest, Refusal};
 use crate::watch::{Fate, Story};
@@ -169,24 +169,11 @@ impl AccessLog {
 impl Format {
     /// Writes a line, without its end.
     fn write(&self, out: &mut Vec<u8>, entry: &Entry) {
-        match &self.style {
-            Style::Text(parts) => {
-                for part in parts {
-                    match part {
-                        Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                        Part::Field(field) => write_text(out, &entry.value(*field)),
-                    }
-                }
-            }
-            Style::Json => {
-                let fields = Field::ALL.iter().filter(|field| **field != Field::ClfTime);
-                for (idx, field) in fields.enumerate() {
-                    out.extend_from_slice(if idx == 0 { b"{\"" } else { b",\"" });
-                    out.extend_from_slice(field.name().as_bytes());
-                    out.extend_from_slice(b"\":");
-                    write_json(out, &entry.value(*field));
-                }
-                out.push(b'}');
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Field(field) if self.is_json => write_json(out, &entry.value(*field)),
+                Part::Field(field) => write_text(out, &entry.value(*field)),
             }
         }
     }
@@ -206,6 +193,7 @@ pub fn open(
 
 #[cfg(test)]
 mod tests {
+    use super::field::Field;
     use super::*;
 
     fn story() -> Story {

@@ -135,6 +135,10 @@ fn escape(out: &mut Vec<u8>, mut bytes: &[u8], before: &[u8]) {
 
 /// The same for a text of ours in JSON, where letters beyond ASCII stand as they are.
 fn escape_own(out: &mut Vec<u8>, text: &str) {
+    // Most are.
+    if text.bytes().all(is_plain) {
+        return out.extend_from_slice(text.as_bytes());
+    }
     for letter in text.chars() {
         if letter.is_control() || matches!(letter, '"' | '\\') {
             write!(out, "\\u{:04X}", u32::from(letter)).expect(TAKES);

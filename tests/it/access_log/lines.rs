@@ -6,7 +6,9 @@ use std::thread;
 use serde_json::Value;
 
 use super::{await_counted, await_lines};
-use crate::harness::{Admin, Backend, Folder, Gate, HangingPort, Threadbare, ok, room_for, run};
+use crate::harness::{
+    Admin, Backend, Folder, Framing, Gate, HangingPort, Threadbare, ok, room_for, run,
+};
 
 #[test]
 fn combined_lines_are_those_of_nginx() {
@@ -303,4 +305,29 @@ fn a_format_or_a_path_that_is_none_is_told_at_once() {
         line.contains("cannot open the access log /nowhere/at/all: "),
         "{line}"
     );
+}
+
+#[test]
+fn a_tunnel_is_a_line_when_it_has_ended_with_all_that_went_through_it() {
+    let backend = Backend::start(|mut conn| {
+        conn.head()?;
+        conn.send("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello")?;
+        conn.content(Framing::Sized(3), &mut |_| ())?;
+        conn.finish_sending()?;
+        conn.end();
+        Ok(())
+    });
+    let folder = Folder::new();
+    let path = folder.path("access.log");
+    let format = "{request} {status} {fate} {bytes_in} {content_out}";
+    let options = ["--access-log", &path, "--access-format", format];
+    let threadbare = Threadbare::before(&[backend.addr], &options);
+    let mut client = threadbare.client();
+    client.send("GET /t HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.head().expect("it switches").word(1), "101");
+    assert_eq!(client.take(5).as_deref(), Ok(&b"hello"[..]));
+    client.send("abc");
+    client.0.finish_sending().expect("it is open");
+    client.assert_ended();
+    assert_eq!(await_lines(&path, 1), ["GET /t HTTP/1.1 101 TU 3 5"]);
 }
