@@ -44,7 +44,8 @@ test:
 	$(CARGO) test --doc
 
 # The modules of tests/it whose every sentence is true of both listeners.
-BOTH = access_log::rotation access_log::stuck answers bad_answers balance content demo fields forwarding framing health kept queue \
+BOTH = access_log::rotation access_log::stuck answers bad_answers balance content demo fields \
+	forwarding framing health kept queue \
 	reload::applied reload::kept reload::refused reload::replaced reload::signals reload::storm \
 	retry service::notify shutdown streaming truncation
 

@@ -331,3 +331,22 @@ fn a_tunnel_is_a_line_when_it_has_ended_with_all_that_went_through_it() {
     client.assert_ended();
     assert_eq!(await_lines(&path, 1), ["GET /t HTTP/1.1 101 TU 3 5"]);
 }
+
+#[test]
+fn a_client_that_goes_away_is_a_line_too() {
+    // Goal: who did not wait is seen, with nginx's number for it.
+    let gate = Gate::closed();
+    let backend = Backend::holding("late", &gate);
+    let folder = Folder::new();
+    let path = folder.path("access.log");
+    let format = "{request} {status} {fate} {cause}";
+    let options = ["--access-log", &path, "--access-format", format];
+    let threadbare = Threadbare::before(&[backend.addr], &options);
+    let mut client = threadbare.client();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.await_requests(1);
+    client.reset();
+    let wanted = "GET /slow HTTP/1.1 499 CG the client went away before its answer was complete";
+    assert_eq!(await_lines(&path, 1), [wanted]);
+    gate.open();
+}
