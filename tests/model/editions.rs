@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loom::thread;
+use threadbare::exchange::request_id::RequestIds;
 use threadbare::exchange::{Edition, Editions, Settings, Timeouts};
 
 use crate::{NO_PANIC, Outcomes, run_all};
@@ -22,6 +23,8 @@ fn edition(number: u64) -> Edition {
         timeouts,
         trust: Arc::default(),
         tunnel_idle_timeout: None,
+        request_ids: RequestIds::Off,
+        proxy_status: None,
     };
     Edition::new(settings, &[], &[])
 }
