@@ -159,7 +159,7 @@ impl Server {
         };
         let flags = [&shared.stopping, &finished].map(Arc::clone);
         let (listener_thread, census) = start_listener(listening, queue, flags, events.clone())?;
-        let of_intake = OfIntake::new(&jobs, config.queue_capacity, census);
+        let of_intake = OfIntake::new(&jobs, config.queue_capacity, census, &addresses);
         let admin = admin.map(|door| door.start(&shared, events, of_intake));
         let mut server = Server {
             waker,

@@ -31,6 +31,7 @@ pub fn look(sight: &Sight, pools: &[PoolReport], uptime: Duration, now: Instant)
         "uptime_seconds": seconds(uptime),
         "now_unix_ms": unix_ms(SystemTime::now()),
         "stopping": sight.is_stopping(),
+        "listeners": sight.listeners,
         "queue": {
             "depth": sight.jobs.len(),
             "capacity": sight.queue_capacity,

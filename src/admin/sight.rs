@@ -26,6 +26,8 @@ pub struct Sight {
     pub queue_capacity: usize,
     /// Clients' connections; none where the listener does not know them.
     pub census: CensusTaker,
+    /// Where clients are listened for.
+    pub listeners: Vec<String>,
     /// Acquire in `is_stopping` pairs with the signal handler's store; a stale read is one answer
     /// that was true a moment ago.
     pub stopping: Arc<AtomicBool>,

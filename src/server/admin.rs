@@ -135,14 +135,21 @@ pub struct OfIntake {
     pub jobs: Jobs,
     pub queue_capacity: usize,
     pub census: CensusTaker,
+    pub listeners: Vec<String>,
 }
 
 impl OfIntake {
-    pub fn new(jobs: &Jobs, queue_capacity: usize, census: CensusTaker) -> OfIntake {
+    pub fn new(
+        jobs: &Jobs,
+        queue_capacity: usize,
+        census: CensusTaker,
+        listeners: &[String],
+    ) -> OfIntake {
         OfIntake {
             jobs: jobs.clone(),
             queue_capacity,
             census,
+            listeners: listeners.to_vec(),
         }
     }
 }
@@ -156,6 +163,7 @@ fn sight(shared: &Shared, of_intake: OfIntake, history: Arc<History>) -> Sight {
         jobs: of_intake.jobs,
         queue_capacity: of_intake.queue_capacity,
         census: of_intake.census,
+        listeners: of_intake.listeners,
         stopping: Arc::clone(&shared.stopping),
         history,
     }

@@ -91,6 +91,8 @@ fn every_request_is_counted_once_whoever_answers() {
     );
     let live = admin.see("/live");
     assert_eq!(live["totals"]["exchanges"], 150, "{live}");
+    let here = admin.threadbare.addr.to_string();
+    assert_eq!(live["listeners"], serde_json::json!([here]), "{live}");
 }
 
 #[test]
