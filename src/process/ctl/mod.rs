@@ -8,6 +8,7 @@ pub(super) mod client;
 mod order;
 mod perform;
 mod table;
+mod told;
 mod why;
 
 use std::io;

@@ -4,26 +4,22 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::admin::json::{
-    Added, Changed, Complaint, Drain, Drained, Force, ForcedState, NewBackend, Reloaded, Status,
-    StragglerStatus, Weigh,
+    Added, Changed, Drain, Drained, Force, ForcedState, NewBackend, Reloaded, Status, Weigh,
 };
 use crate::percent;
 use crate::pool::BackendSpec;
 use crate::process::ctl::client::{Answer, Client};
 use crate::process::ctl::order::{Action, Change, Order};
-use crate::process::ctl::table::{lasted, plain, table};
+use crate::process::ctl::table::{plain, table};
+use crate::process::ctl::told::{good, read, see, stragglers};
 use crate::process::ctl::{FAILED, why};
 
 /// How long an answer may take that nothing has to be waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The same for a reload, which looks names up.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(75);
-/// Stragglers that a line names.
-const MAX_NAMED: usize = 3;
 
 /// Does it, and returns the exit code. An error is a line of its own, and ends nothing else.
 pub fn perform(order: &Order, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
@@ -77,7 +73,10 @@ impl Work<'_> {
                 let status = self.status();
                 tell(status.map(|status| table(&status).trim_end().to_owned()));
             }
-            Action::Why(id) => tell(why::ask(|path| self.see(path), id.as_deref())),
+            Action::Why(id) => tell(why::ask(
+                |path| see(&self.client, path, PATIENCE),
+                id.as_deref(),
+            )),
             Action::Add(specs) => self.add(specs, tell),
             Action::Change(Change::Drain, names) => self.drain(names, tell),
             Action::Change(change, names) => {
@@ -110,10 +109,6 @@ impl Work<'_> {
         Ok(text.trim_end().to_owned())
     }
 
-    fn see(&self, path: &str) -> Result<Value, String> {
-        read(&self.ask("GET", path, None::<&()>, PATIENCE)?)
-    }
-
     fn status(&self) -> Result<Status, String> {
         read(&self.ask("GET", "/status", None::<&()>, PATIENCE)?)
     }
@@ -129,13 +124,8 @@ impl Work<'_> {
         let content = content.map(|content| {
             serde_json::to_vec(content).expect("all keys are text and all numbers finite")
         });
-        let answer = self
-            .client
-            .ask(method, path, content.as_deref(), patience)?;
-        match answer.status {
-            200..300 => Ok(answer),
-            status => Err(complaint(status, &answer.content)),
-        }
+        let answer = self.client.ask(method, path, content.as_deref(), patience);
+        good(answer?)
     }
 
     fn add(&self, specs: &[BackendSpec], tell: &mut Tell<'_>) {
@@ -298,11 +288,6 @@ impl Work<'_> {
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, String> {
-    serde_json::from_slice(&answer.content)
-        .map_err(|error| format!("what answers there is no threadbare: {error}"))
-}
-
 fn done(what: &str, changed: bool) -> String {
     let already = if changed { "" } else { ", as before" };
     format!("{what}{already}")
@@ -315,36 +300,4 @@ fn about(name: &str, told: Result<String, String>) -> Result<String, String> {
         name => format!("{}: {text}", plain(name)),
     };
     told.map(with_name).map_err(with_name)
-}
-
-/// What a refusal says: a line, or for a configuration a line for each error.
-fn complaint(status: u16, content: &[u8]) -> String {
-    let complaint: Complaint = serde_json::from_slice(content).unwrap_or_default();
-    if complaint.detail.is_empty() {
-        return format!("it answered {status}, and is no threadbare");
-    }
-    let who = stragglers(&complaint.stragglers);
-    let first = format!("{}{who}", complaint.detail);
-    let mut lines = vec![first];
-    lines.extend(complaint.errors);
-    lines.join("\n")
-}
-
-/// Who is still at it, for the end of a line.
-fn stragglers(stragglers: &[StragglerStatus]) -> String {
-    if stragglers.is_empty() {
-        return String::new();
-    }
-    let named = stragglers.iter().take(MAX_NAMED).map(|straggler| {
-        let client = straggler.client.as_deref().unwrap_or("a local client");
-        let since = lasted(straggler.since_seconds);
-        let (thread, request) = (&straggler.thread, &straggler.request);
-        format!("{thread} has {request} of {client} since {since}")
-    });
-    let named: Vec<String> = named.collect();
-    let more = match stragglers.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        n => format!("; and {n} more"),
-    };
-    format!(": {}{more}", named.join("; "))
 }

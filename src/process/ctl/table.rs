@@ -83,9 +83,15 @@ fn row(backend: &BackendStatus) -> [String; 8] {
     ]
 }
 
-/// Without what could move a terminal's cursor: a cause may be what a backend has said.
+/// Without what could move a terminal's cursor, turn its direction or hide: a cause may be what a
+/// backend has said.
 pub fn plain(text: &str) -> String {
-    let plain = |letter: char| if letter.is_control() { '?' } else { letter };
+    let is_sly = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(letter, '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let plain = |letter: char| if is_sly(letter) { '?' } else { letter };
     text.chars().map(plain).collect()
 }
 
