@@ -21,7 +21,7 @@
 //!
 //! | room | what it knows | what it never knows |
 //! |---|---|---|
-//! | [`process`] | options, file, signals, the log, the demo, `ctl`, service manager | requests |
+//! | [`process`] | options, file, signals, log, demo, `ctl`, `top`, service manager | requests |
 //! | [`intake`] | clients: listener, strict checks, the queue | backends |
 //! | [`exchange`] | one request from its head to the last byte of its answer | who else is served |
 //! | [`pool`] | backends: turn, health, dials, drains, idle connections | clients |

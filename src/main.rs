@@ -12,7 +12,7 @@ use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
 use threadbare::process::notify::Notifier;
-use threadbare::process::{ctl, healthcheck, limits, logging, service};
+use threadbare::process::{ctl, healthcheck, limits, logging, service, top};
 use threadbare::server::{self, Server};
 
 /// Exit code for anything that goes wrong while running.
@@ -28,6 +28,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if let ["ctl", words @ ..] = words.as_slice() {
         return ExitCode::from(ctl::run(words));
+    }
+    if let ["top", words @ ..] = words.as_slice() {
+        return ExitCode::from(top::run(words));
     }
     if let ["healthcheck", words @ ..] = words.as_slice() {
         return ExitCode::from(healthcheck::run(words));

@@ -1,5 +1,5 @@
-//! Starts, names and joins every thread; nowhere else is one started, but in the demo. (The admin
-//! API's have a file of their own, `server/admin.rs`.)
+//! Starts, names and joins every thread of the balancer. (The admin API's have a file of their own,
+//! `server/admin.rs`; other processes, the demo's backends and `threadbare top`, start their own.)
 //!
 //! | thread | ends when | joined by |
 //! |---|---|---|

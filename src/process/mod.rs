@@ -16,4 +16,5 @@ mod options;
 pub mod service;
 mod setting;
 pub mod signals;
+pub mod top;
 pub(crate) mod values;

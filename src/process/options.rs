@@ -10,8 +10,9 @@ use crate::process::values;
 ///
 /// `threadbare demo` starts three small backends and a balancer before them;
 /// `threadbare demo-backend --listen ADDRESS` starts one such backend alone.
-/// `threadbare ctl` changes a running balancer, `threadbare healthcheck` tells whether it is well,
-/// `threadbare service systemd|procd` prints what starts one; each has a --help of its own.
+/// `threadbare top` shows what a running balancer does, `threadbare ctl` changes it,
+/// `threadbare healthcheck` tells whether it is well, `threadbare service systemd|procd` prints
+/// what starts one; each has a --help of its own.
 #[derive(FromArgs, Debug)]
 #[allow(clippy::struct_excessive_bools)] // switches
 pub struct Options {

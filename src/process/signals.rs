@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: the first asks for a graceful stop, the second ends the process. SIGHUP asks
-//! for a reload, and SIGUSR1 for a new file of the access log.
+//! for a reload, and SIGUSR1 for a new file of the access log. And those of `threadbare top`, which
+//! has a terminal to give back first.
 
 use std::io;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Sender, TrySendError};
 use log::info;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::flag;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 use signal_hook::iterator::{Handle, Signals};
+use signal_hook::{flag, low_level};
 
 use crate::server::Event;
 
@@ -60,4 +61,44 @@ pub fn run(mut signals: Signals, events: &Sender<Event>, reopen: &Sender<()>) {
 /// Lets [`run`] end without a signal.
 pub fn handle(signals: &Signals) -> Handle {
     signals.handle()
+}
+
+/// What a signal means to who has taken the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForTerminal {
+    /// The window has another size.
+    Resized,
+    /// Stop until you are told to go on.
+    Suspend,
+    /// End, by this signal.
+    End(i32),
+}
+
+/// Installs the handlers of who has taken the terminal, and must give it back before anything else.
+pub fn install_for_terminal() -> io::Result<Signals> {
+    Signals::new([SIGWINCH, SIGTSTP, SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+}
+
+/// The body of the thread `signals` of such a process: tells until nobody hears any more.
+pub fn run_for_terminal(mut signals: Signals, tell: impl Fn(ForTerminal) -> bool) {
+    for signal in signals.forever() {
+        let meant = match signal {
+            SIGWINCH => ForTerminal::Resized,
+            SIGTSTP => ForTerminal::Suspend,
+            signal => ForTerminal::End(signal),
+        };
+        if !tell(meant) {
+            return;
+        }
+    }
+}
+
+/// Does what the signal would do without a handler: ends the process.
+pub fn obey(signal: i32) -> io::Result<()> {
+    low_level::emulate_default_handler(signal)
+}
+
+/// Stops the process. Returns when it is told to go on.
+pub fn suspend() -> io::Result<()> {
+    low_level::emulate_default_handler(SIGTSTP)
 }

@@ -50,6 +50,7 @@ mod shutdown;
 mod slow_start;
 mod sticky;
 mod streaming;
+mod top;
 mod truncation;
 mod tunnels;
 mod usage;

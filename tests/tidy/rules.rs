@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "src/process/ctl/",
             "src/process/healthcheck.rs",
             "src/process/options.rs",
+            "src/process/top/order.rs",
         ],
     ),
     (
@@ -36,8 +37,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "src/process/ctl/",
             "src/process/logging.rs",
             "src/watch/access/",
+            "src/process/top/",
         ],
     ),
+    ("crossterm", &["src/process/top/screen.rs"]),
     ("ppp", &["src/intake/gate/proxy.rs"]),
     (
         "siphasher",
@@ -54,7 +57,12 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// The only files of src/ that may start a thread (or, for the demo, a process).
-const SPAWNING_FILES: &[&str] = &["src/server.rs", "src/server/admin.rs", "src/process/demo"];
+const SPAWNING_FILES: &[&str] = &[
+    "src/server.rs",
+    "src/server/admin.rs",
+    "src/process/demo",
+    "src/process/top/threads.rs",
+];
 
 /// Unit tests that have a file of their own.
 const TEST_FILES: &[&str] = &[
@@ -78,6 +86,7 @@ const TEST_FILES: &[&str] = &[
     "src/pool/saved/tests.rs",
     "src/pool/tests",
     "src/process/ctl/tests",
+    "src/process/top/draw/tests.rs",
     "src/pool/update/tests",
     "src/process/effective/tests",
     "src/process/file/tests",
@@ -167,7 +176,7 @@ pub fn rules() -> Vec<Rule> {
             "use ureq::Agent;",
         ),
         rule(
-            "only server.rs and the demo start threads",
+            "only server.rs, the demo and top start threads",
             spawns,
             "src/a.rs",
             "thread::spawn(f);",

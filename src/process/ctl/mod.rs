@@ -8,7 +8,7 @@ pub(super) mod client;
 mod order;
 mod perform;
 mod table;
-mod told;
+pub(super) mod told;
 mod why;
 
 use std::io;
@@ -16,6 +16,7 @@ use std::io;
 pub use self::order::{Asked, Order, read};
 pub(super) use self::order::{admin, default_admin};
 pub use self::perform::perform;
+pub(super) use self::table::{lasted, plain};
 
 /// Exit code if the balancer refused, or could not be reached.
 const FAILED: u8 = 1;

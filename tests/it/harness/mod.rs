@@ -12,6 +12,7 @@ mod message;
 mod pattern;
 mod ports;
 mod tape;
+mod terminal;
 mod threadbare;
 mod wire;
 
@@ -30,6 +31,8 @@ pub use message::{Framing, Head, Seen, text};
 pub use pattern::Pattern;
 pub use ports::HangingPort;
 pub use tape::{Gate, Tape};
+#[allow(unused_imports)] // for tests/it alone
+pub use terminal::Terminal;
 pub use threadbare::{Run, Threadbare, command, level, room_for, run, run_command};
 pub use wire::Cut;
 

@@ -31,7 +31,7 @@ pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
     command.args(args);
     if let Some(listener) = env::var_os(LISTENER) {
-        let others = ["ctl", "demo-backend", "healthcheck", "service"];
+        let others = ["ctl", "demo-backend", "healthcheck", "service", "top"];
         let balances = !args.iter().any(|arg| others.contains(arg));
         if balances && !args.contains(&"--listener") {
             command.arg("--listener").arg(listener);
@@ -305,7 +305,7 @@ fn tape_of(pipe: impl Read + Send + 'static) -> Tape<String> {
     tape
 }
 
-fn wait_in_thread(mut child: Child) -> Tape<(ExitStatus, Instant)> {
+pub(super) fn wait_in_thread(mut child: Child) -> Tape<(ExitStatus, Instant)> {
     let ended = Tape::new();
     let told = ended.clone();
     thread::spawn(move || {
