@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::json::seconds;
 use crate::admin::sight::Sight;
 use crate::exchange::PostReport;
+use crate::intake::{Census, Limit};
 use crate::pool::{BackendReport, PoolReport};
 use crate::watch::history::{BackendHistory, Past, unix_ms};
 use crate::watch::{By, Doing, Fate, Totals, millis};
@@ -54,7 +55,7 @@ pub fn look(sight: &Sight, pools: &[PoolReport], uptime: Duration, now: Instant)
             "bytes_in": totals.bytes_in,
             "bytes_out": totals.bytes_out,
         },
-        "limits": limits(&totals),
+        "limits": limits(&totals, census.as_ref()),
     });
     sight.history.look(|past| {
         live["pools"] = pools.iter().map(|pool| pool_of(pool, past)).collect();
@@ -164,12 +165,17 @@ fn refused(totals: &Totals) -> u64 {
     fates.iter().map(|fate| totals.of(*fate)).sum()
 }
 
-fn limits(totals: &Totals) -> Value {
-    Fate::all()
-        .filter(|fate| fate.by() == By::Limit && totals.of(*fate) > 0)
-        .map(|fate| {
-            let hits = totals.of(fate);
-            json!({"name": fate.name(), "hits": hits, "meaning": fate.meaning()})
-        })
+/// What was hit: limits of the listener by their options, those of exchanges by their fates.
+fn limits(totals: &Totals, census: Option<&Census>) -> Value {
+    let of_listener = census.into_iter().flat_map(|census| {
+        let limits = Limit::ALL.into_iter().zip(census.n_at_limit);
+        limits.map(|(limit, n)| (limit.option(), n, limit.refusal().reason))
+    });
+    let of_exchanges = Fate::all().filter(|fate| fate.by() == By::Limit);
+    let of_exchanges = of_exchanges.map(|fate| (fate.name(), totals.of(fate), fate.meaning()));
+    of_listener
+        .chain(of_exchanges)
+        .filter(|(_, hits, _)| *hits > 0)
+        .map(|(name, hits, meaning)| json!({"name": name, "hits": hits, "meaning": meaning}))
         .collect()
 }

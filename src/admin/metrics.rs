@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Instant;
 
 use crate::admin::sight::Sight;
+use crate::intake::{Census, Limit};
 use crate::pool::PoolReport;
 use crate::watch::access::AccessLog;
 use crate::watch::{By, Class, Fate, Sums, Totals};
@@ -57,13 +58,7 @@ fn of_process(page: &mut Page, sight: &Sight, now: Instant) {
         let n_active = census.n_open.saturating_sub(census.n_idle);
         page.line("connections", &[("state", "idle")], census.n_idle);
         page.line("connections", &[("state", "active")], n_active);
-        let about = "Requests and connections that the listener refused before the queue.";
-        page.single(
-            "listener_refusals_total",
-            "counter",
-            about,
-            census.n_refused,
-        );
+        of_listener(page, &census);
     }
     page.head("threads", "gauge", "Threads that serve, by what they do.");
     let posts = sight.crew.posts();
@@ -81,6 +76,18 @@ fn of_process(page: &mut Page, sight: &Sight, now: Instant) {
         "Threads that serve a request now.",
         n_busy,
     );
+}
+
+fn of_listener(page: &mut Page, census: &Census) {
+    let about = "What the listener refused before the queue, by the option that set the limit; \
+                 none: malformed, or not done here.";
+    page.head("listener_refusals_total", "counter", about);
+    for (limit, n) in Limit::ALL.iter().zip(census.n_at_limit) {
+        let labels = [("limit", limit.option())];
+        page.line("listener_refusals_total", &labels, n);
+    }
+    let labels = [("limit", "none")];
+    page.line("listener_refusals_total", &labels, census.n_refused);
 }
 
 fn of_requests(page: &mut Page, sight: &Sight, pools: &[PoolReport]) {

@@ -299,10 +299,7 @@ fn a_panic_costs_its_request_and_a_refusal_is_a_problem() {
     assert_eq!((got.status, got.ending), (500, Some(Ending::Keep)));
     assert_eq!(api.ask("GET", "/status", "").status, 200);
     let (mut job, seen) = job("GET", "/", &["Host: a"], "");
-    job.refusal = Some(Refusal {
-        status: 431,
-        reason: "too many fields",
-    });
+    job.refusal = Some(Refusal::new(431, "too many fields"));
     assert!(api.admin.serve(job).is_none());
     let seen = seen.lock();
     assert!(

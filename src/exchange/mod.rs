@@ -179,7 +179,7 @@ impl Exchanger<'_> {
         waited: Duration,
         client: &mut Watched,
     ) -> Ending {
-        if let Some(Refusal { status, reason }) = refusal {
+        if let Some(Refusal { status, reason, .. }) = refusal {
             debug!(
                 "refused: {} {}: {reason}",
                 request.method.escape_debug(),

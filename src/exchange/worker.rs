@@ -195,10 +195,7 @@ fn apologize(request: &ClientRequest, lines: &[u8], client: &mut Watched) -> End
     if client.has_begun {
         return Ending::Cut;
     }
-    let failure = Refusal {
-        status: 500,
-        reason: "the balancer failed, and logged why",
-    };
+    let failure = Refusal::new(500, "the balancer failed, and logged why");
     let mut out = Vec::new();
     let _ = write_own(&mut out, &failure.into(), request, false, lines);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)

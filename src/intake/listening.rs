@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::intake::gate::{self, Gate};
 use crate::intake::tiny::TinyListener;
-use crate::intake::{Ended, Queue};
+use crate::intake::{Ended, Limit, Queue};
 use crate::watch::Pulse;
 
 /// Ends the wait of a listener's thread, so that it looks at its flags.
@@ -50,8 +50,10 @@ pub struct Census {
     pub n_open: usize,
     /// Of those, the ones between two requests that no thread holds.
     pub n_idle: usize,
-    /// Requests and connections that the listener refused itself, ever.
+    /// Requests and connections that the listener refused itself, ever, and for no limit.
     pub n_refused: u64,
+    /// The same for each limit, in the order of [`Limit::ALL`].
+    pub n_at_limit: [u64; Limit::ALL.len()],
 }
 
 /// Counts connections; none where the listener does not know them. Called by any thread.

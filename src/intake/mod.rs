@@ -8,6 +8,7 @@ pub mod fields;
 pub mod gate;
 mod idle;
 mod jobs;
+mod limit;
 mod listening;
 pub mod own;
 pub mod proxy_status;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use self::idle::Idle;
 pub use self::jobs::{Jobs, Traffic};
+pub use self::limit::Limit;
 pub use self::listening::{Census, CensusTaker, Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};
 pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::intake::Limit;
 use crate::intake::fields::Fields;
 
 /// The two versions that we serve.
@@ -96,4 +97,17 @@ pub struct Refusal {
     pub status: u16,
     /// One sentence for its content, and for the log.
     pub reason: &'static str,
+    /// What it exceeded, if it is for that.
+    pub limit: Option<Limit>,
+}
+
+impl Refusal {
+    /// Not for a limit.
+    pub const fn new(status: u16, reason: &'static str) -> Refusal {
+        Refusal {
+            status,
+            reason,
+            limit: None,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::intake::check::{Limits, refuse};
 use crate::intake::fields::list;
-use crate::intake::{ClientRequest, ContentFraming, Refusal, Version};
+use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version};
 
 /// RFC 9112 §6: one way to read the length, or none at all.
 pub fn check_framing(request: &ClientRequest, limits: &Limits) -> Result<ContentFraming, Refusal> {
@@ -32,7 +32,7 @@ pub fn check_framing(request: &ClientRequest, limits: &Limits) -> Result<Content
     }
     match parse_length(length) {
         Some(n) if limits.max_content.is_some_and(|most| n > most) => {
-            refuse(413, "the content is too long")
+            Err(Limit::MaxContent.refusal())
         }
         Some(n) => Ok(ContentFraming::Sized(n)),
         None => refuse(400, "Content-Length is not a number"),

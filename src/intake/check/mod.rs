@@ -7,7 +7,7 @@ mod framing;
 mod target;
 
 use crate::intake::fields::{is_token, is_value, list};
-use crate::intake::{ClientRequest, ContentFraming, Refusal, Version};
+use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version};
 
 pub use self::framing::parse_length;
 
@@ -56,10 +56,10 @@ pub fn check_sense(request: &mut ClientRequest, limits: &Limits) -> Result<(), R
         return refuse(405, "CONNECT is for forward proxies, and this is a gateway");
     }
     if request.fields.len() > limits.max_fields {
-        return refuse(431, "too many fields");
+        return Err(Limit::MaxFields.refusal());
     }
     if request.fields.n_bytes() > limits.max_fields_bytes {
-        return refuse(431, "the fields are too long");
+        return Err(Limit::MaxFieldsSize.refusal());
     }
     request.host = check_host(request)?;
     check_target(request, limits)?;
@@ -71,7 +71,7 @@ pub fn check_sense(request: &mut ClientRequest, limits: &Limits) -> Result<(), R
 }
 
 fn refuse<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status, reason })
+    Err(Refusal::new(status, reason))
 }
 
 fn check_lines(request: &ClientRequest) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use crate::intake::check::{Limits, refuse};
 use crate::intake::fields::Class;
-use crate::intake::{ClientRequest, Refusal, Version};
+use crate::intake::{ClientRequest, Limit, Refusal, Version};
 
 /// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and one that names a host.
 pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
@@ -62,7 +62,7 @@ fn is_name(name: &[u8]) -> bool {
 pub fn check_target(request: &mut ClientRequest, limits: &Limits) -> Result<(), Refusal> {
     let target = &request.target;
     if target.len() > limits.max_target {
-        return refuse(414, "the target is too long");
+        return Err(Limit::MaxTarget.refusal());
     }
     if Class::Target.run(target) < target.len() {
         return refuse(400, "the target has a blank, a control byte or a fragment");

@@ -10,12 +10,12 @@ use log::{debug, warn};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, shutdown};
 
-use crate::intake::ClientRequest;
 use crate::intake::gate::Shared;
-use crate::intake::gate::connection::{Connection, PIECE, TOO_MANY};
+use crate::intake::gate::connection::{Connection, PIECE};
 use crate::intake::gate::listen::{
     ListeningSocket, SocketTimeouts, is_someone_there, set_options, set_tcp_options,
 };
+use crate::intake::{ClientRequest, Limit};
 use crate::system::{is_lack_of_means, plain};
 
 /// Connections accepted from one socket before others have their turn.
@@ -240,12 +240,13 @@ enum Room {
 
 /// Says why, as far as the client is there to hear it.
 fn send_away(socket: &OwnedFd, client: Option<IpAddr>, shared: &Shared) {
+    let refusal = Limit::MaxConnectionsPerClient.refusal();
     // What it has sent already is read, because closing over it would reset the answer away.
     let mut raw = [0; PIECE];
     let received = rustix::net::recv(socket, &mut raw, RecvFlags::DONTWAIT);
     let n = received.map_or(0, |(_, n)| n);
-    let told = shared.tell(socket, &ClientRequest::stand_in("GET", None), TOO_MANY);
-    shared.note_refused(client, &raw[..n], TOO_MANY, &told);
+    let told = shared.tell(socket, &ClientRequest::stand_in("GET", None), refusal);
+    shared.note_refused(client, &raw[..n], refusal, &told);
     let _ = shutdown(socket, Shutdown::Write);
 }
 

@@ -8,13 +8,7 @@ use std::time::Instant;
 use crate::intake::check::Limits;
 use crate::intake::gate::Settings;
 use crate::intake::gate::content::Decoder;
-use crate::intake::{ClientRequest, ContentFraming, MAX_HELD, Refusal};
-
-/// Content over the limit that was set.
-pub const TOO_LARGE: Refusal = Refusal {
-    status: 413,
-    reason: "the content is too long",
-};
+use crate::intake::{ClientRequest, ContentFraming, Limit, MAX_HELD, Refusal};
 
 /// A request that is complete as far as a worker needs it.
 #[derive(Debug)]
@@ -96,7 +90,7 @@ impl Ahead {
         }
         let n_held = self.held.len();
         if limits.max_content.is_some_and(|most| n_held as u64 > most) {
-            return Err(TOO_LARGE);
+            return Err(Limit::MaxContent.refusal());
         }
         Ok(is_over || n_held > MAX_HELD)
     }
@@ -117,11 +111,14 @@ impl Ahead {
         [method, &self.request.target, version].join(&b' ')
     }
 
-    /// Until when the next bytes must come, for content that began at `start`.
-    pub fn deadline(&self, start: Instant, settings: &Settings) -> Instant {
+    /// Until when the next bytes must come, for content that began at `start`; and what is exceeded
+    /// if they do not.
+    pub fn deadline(&self, start: Instant, settings: &Settings) -> (Instant, Limit) {
         let stalled = self.last_byte + settings.idle_timeout;
-        let slow = settings.pace.deadline(start, self.held.len() as u64);
-        slow.map_or(stalled, |slow| slow.min(stalled))
+        match settings.pace.deadline(start, self.held.len() as u64) {
+            Some(slow) if slow < stalled => (slow, Limit::MinRate),
+            _ => (stalled, Limit::IdleTimeout),
+        }
     }
 }
 
@@ -135,10 +132,7 @@ fn decode_all(
     // Decoded is never longer than what came, so it fits, and all of the input is consumed.
     held.resize(start + input.len(), 0);
     let step = decoder.decode(input, &mut held[start..]);
-    let (n_in, n_out) = step.map_err(|_| Refusal {
-        status: 400,
-        reason: "the content is malformed",
-    })?;
+    let (n_in, n_out) = step.map_err(|_| Refusal::new(400, "the content is malformed"))?;
     held.truncate(start + n_out);
     input.drain(..n_in);
     Ok(decoder.is_ended())

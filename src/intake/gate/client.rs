@@ -11,11 +11,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
 
-use crate::intake::gate::ahead::{Arrived, TOO_LARGE, Unread};
+use crate::intake::gate::ahead::{Arrived, Unread};
 use crate::intake::gate::connection::{Connection, Progress};
 use crate::intake::gate::pace::Pace;
 use crate::intake::gate::{Shared, refuse};
-use crate::intake::{Client, ClientTunnel, Ending, Job, MAX_HELD, Peer};
+use crate::intake::{Client, ClientTunnel, Ending, Job, Limit, MAX_HELD, Peer};
 use crate::system::{reset, timespec};
 
 /// The client of one request.
@@ -250,7 +250,7 @@ impl Client for GateClient {
                 if most.is_some_and(|most| self.n_content > most) {
                     return Err(io::Error::new(
                         io::ErrorKind::FileTooLarge,
-                        TOO_LARGE.reason,
+                        Limit::MaxContent.refusal().reason,
                     ));
                 }
                 return Ok(n);

@@ -17,16 +17,11 @@ use crate::intake::gate::ahead::{Ahead, Arrived, Unread};
 use crate::intake::gate::head::{self, HeadScan};
 use crate::intake::gate::lot::Ticket;
 use crate::intake::gate::{Settings, proxy};
-use crate::intake::{ClientRequest, Refusal};
+use crate::intake::{ClientRequest, Limit, Refusal};
 
 /// Most bytes read from a socket in one call; what an idle connection never keeps.
 pub const PIECE: usize = 16 * 1024;
 
-/// A client that has as many connections as one may have.
-pub const TOO_MANY: Refusal = Refusal {
-    status: 429,
-    reason: "too many connections from this address",
-};
 /// How long a client may take to read the last answer of its connection.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
 
@@ -185,7 +180,8 @@ impl Connection {
                 if let Some(client) = client {
                     self.address = Some(client);
                     if !self.ticket.charge(client.to_canonical()) {
-                        return Some(Progress::Refused(TOO_MANY));
+                        let refusal = Limit::MaxConnectionsPerClient.refusal();
+                        return Some(Progress::Refused(refusal));
                     }
                 }
                 // The deadline of the head goes on from where it began.
@@ -261,23 +257,20 @@ impl Connection {
             Stage::Proxy | Stage::Head(_) => {
                 (self.since + settings.header_timeout, Some(self.since))
             }
-            Stage::Content(ahead) => (ahead.deadline(self.since, settings), None),
+            Stage::Content(ahead) => (ahead.deadline(self.since, settings).0, None),
             Stage::Skip(_) => (self.since + settings.header_timeout, None),
             Stage::Linger => (self.since + LAST_ANSWER, None),
         }
     }
 
     /// What to say when the deadline has passed.
-    pub fn expiry(&self) -> Expiry {
-        let reason = match &self.stage {
-            Stage::Head(scan) if scan.has_begun() => "the head took too long",
-            Stage::Content(_) => "the content took too long",
+    pub fn expiry(&self, settings: &Settings) -> Expiry {
+        let limit = match &self.stage {
+            Stage::Head(scan) if scan.has_begun() => Limit::HeaderTimeout,
+            Stage::Content(ahead) => ahead.deadline(self.since, settings).1,
             _ => return Expiry::Silent,
         };
-        Expiry::Tell(Refusal {
-            status: 408,
-            reason,
-        })
+        Expiry::Tell(limit.refusal())
     }
 
     /// The first line of what came of a request, for the log; more than that where it has not

@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::intake::Census;
 use crate::intake::gate::connection::Connection;
 use crate::intake::gate::readiness::Readiness;
+use crate::intake::{Census, Limit, Refusal};
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,9 @@ pub struct Lot {
     /// Protects who is parked, in which order they expire, and the counts, because these must
     /// agree. Held to add or take out one connection; sockets are closed outside.
     state: Mutex<State>,
-    /// Refused before the queue, ever. Relaxed: read alone, for a sum.
-    n_refused: AtomicU64,
+    /// Refused before the queue, ever: for each limit, and in the last place for no limit. Relaxed:
+    /// each is read alone, and publishes nothing else; a stale read is a number of a moment ago.
+    n_refused: [AtomicU64; Limit::ALL.len() + 1],
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +123,7 @@ impl Lot {
             readiness: Readiness::new()?,
             room,
             state: Mutex::new(State::default()),
-            n_refused: AtomicU64::new(0),
+            n_refused: std::array::from_fn(|_| AtomicU64::new(0)),
         })
     }
 
@@ -272,17 +273,23 @@ impl Lot {
 
     /// How many are open and idle, and how much was refused.
     pub fn census(&self) -> Census {
+        let [n_at_limit @ .., n_refused] = &self.n_refused;
+        let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let state = self.state.lock();
         Census {
             n_open: state.n_open,
             n_idle: state.idle.len(),
-            n_refused: self.n_refused.load(Ordering::Relaxed),
+            n_refused: n(n_refused),
+            n_at_limit: std::array::from_fn(|idx| n(&n_at_limit[idx])),
         }
     }
 
     /// Something was refused before it came to the queue.
-    pub fn note_refused(&self) {
-        self.n_refused.fetch_add(1, Ordering::Relaxed);
+    pub fn note_refused(&self, refusal: Refusal) {
+        let idx = refusal
+            .limit
+            .map_or(Limit::ALL.len(), |limit| limit as usize);
+        self.n_refused[idx].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes out what is left, at the end.

@@ -242,7 +242,7 @@ impl Shared {
         refusal: Refusal,
         told: &io::Result<Sent>,
     ) {
-        self.lot.note_refused();
+        self.lot.note_refused(refusal);
         if let Some(log) = &self.told.access_log {
             let sent = told.as_ref().copied().unwrap_or_default();
             log.note_refused(address, raw, refusal, sent);

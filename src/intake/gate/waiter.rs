@@ -149,7 +149,7 @@ impl Waiter {
     }
 
     fn expire(&self, connection: Box<Connection>) {
-        match connection.expiry() {
+        match connection.expiry(&self.shared.settings) {
             Expiry::Tell(refusal) => refuse(&self.shared, connection, refusal),
             Expiry::Silent => drop(connection),
         }

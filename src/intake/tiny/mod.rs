@@ -219,13 +219,7 @@ fn read_head(request: &Request, address: SocketAddr) -> (ClientRequest, Option<R
         HTTPVersion(1, 0) => (Version::Http10, None),
         _ => {
             let reason = "a version other than HTTP/1.0 and HTTP/1.1";
-            (
-                Version::Http11,
-                Some(Refusal {
-                    status: 505,
-                    reason,
-                }),
-            )
+            (Version::Http11, Some(Refusal::new(505, reason)))
         }
     };
     let head = ClientRequest {
@@ -268,10 +262,7 @@ fn check_reader(head: &ClientRequest) -> Result<(), Refusal> {
         .windows(7)
         .any(|w| w == b"upgrade");
     if asks_upgrade && head.framing == ContentFraming::Chunked {
-        return Err(Refusal {
-            status: 400,
-            reason: "chunked content with an upgrade",
-        });
+        return Err(Refusal::new(400, "chunked content with an upgrade"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The gate as its clients meet it: where it listens, what it allows, when it gives up on a client,
 //! and that nobody can take it down.
 
+mod counted;
 mod deadlines;
 mod going_away;
 mod limits;

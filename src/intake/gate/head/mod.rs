@@ -13,7 +13,7 @@ use httparse::{Error, Header, Status};
 
 use crate::intake::check::{Limits, check_sense};
 use crate::intake::fields::Fields;
-use crate::intake::{ClientRequest, ContentFraming, Refusal, Version};
+use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version};
 
 pub use self::scan::{HeadScan, max_head};
 
@@ -31,7 +31,7 @@ pub fn parse(
         read => read,
     }
     .map_err(|error| match error {
-        Error::TooManyHeaders => refuse(431, "too many fields"),
+        Error::TooManyHeaders => Limit::MaxFields.refusal(),
         _ => refuse(400, "the head is malformed"),
     })?;
     check_sense(&mut request, limits)?;

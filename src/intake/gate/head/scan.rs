@@ -3,9 +3,9 @@
 //! Pure. Every byte is looked at once. A line ends with CRLF and with nothing else, a folded line
 //! is refused, one empty line before the request line is tolerated (RFC 9112 §2.2), and no more.
 
-use crate::intake::Refusal;
 use crate::intake::check::Limits;
 use crate::intake::fields::Class;
+use crate::intake::{Limit, Refusal};
 
 /// Longest method, bytes; the longest that is registered has 17. More: 501 (RFC 9112 §3).
 const MAX_METHOD: usize = 64;
@@ -125,7 +125,7 @@ impl HeadScan {
         }
         self.n_fields += 1;
         if self.n_fields > limits.max_fields {
-            return Err(refuse(431, "too many fields"));
+            return Err(Limit::MaxFields.refusal());
         }
         Ok(At::Name)
     }
@@ -134,11 +134,11 @@ impl HeadScan {
         let length = self.position - self.start;
         match self.at {
             At::Method if length > MAX_METHOD => Err(refuse(501, "the method is too long")),
-            At::Target if length > limits.max_target => Err(refuse(414, "the target is too long")),
+            At::Target if length > limits.max_target => Err(Limit::MaxTarget.refusal()),
             At::Version if length > VERSION_BYTES => Err(refuse(400, NO_VERSION)),
             // The end of this line comes on top.
             At::Name | At::Value if length + 2 > max_field_lines(limits) => {
-                Err(refuse(431, "the fields are too long"))
+                Err(Limit::MaxFieldsSize.refusal())
             }
             _ => Ok(()),
         }
@@ -195,7 +195,7 @@ fn check_version(version: &[u8]) -> Result<(), Refusal> {
 }
 
 pub fn refuse(status: u16, reason: &'static str) -> Refusal {
-    Refusal { status, reason }
+    Refusal::new(status, reason)
 }
 
 #[cfg(test)]
