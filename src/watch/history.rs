@@ -78,6 +78,42 @@ fn mean(numbers: &VecDeque<u64>, most: usize) -> f64 {
         / f64::from(u32::try_from(n.max(1)).unwrap_or(1))
 }
 
+/// What of a backend is news when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Standing {
+    state: &'static str,
+    mode: &'static str,
+    forced: Option<&'static str>,
+    /// Of one that is down; else it says nothing new.
+    cause: Option<String>,
+}
+
+impl Standing {
+    fn of(backend: &BackendReport) -> Standing {
+        Standing {
+            state: backend.state,
+            mode: backend.mode,
+            forced: backend.forced,
+            cause: (backend.state == "down").then(|| backend.cause.clone()),
+        }
+    }
+
+    /// In words. The mode only where it is news: most are enabled, and stay so.
+    fn told(&self, mode_before: &str) -> String {
+        let mut told = self.state.to_owned();
+        if self.mode != mode_before {
+            told = format!("{told}, {}", self.mode);
+        }
+        if let Some(forced) = self.forced {
+            told = format!("{told}, forced {forced}");
+        }
+        if let Some(cause) = &self.cause {
+            told = format!("{told}: {cause}");
+        }
+        told
+    }
+}
+
 /// What is remembered.
 #[derive(Debug, Default)]
 pub struct Past {
@@ -88,8 +124,8 @@ pub struct Past {
     /// Changes, the newest first.
     pub events: VecDeque<Event>,
     before: Totals,
-    /// Label and state of each backend, as they were.
-    states: HashMap<u64, (String, String)>,
+    /// Each backend as it was, with its label, which a further pool makes longer.
+    states: HashMap<u64, (String, Standing)>,
     n_steps: u64,
 }
 
@@ -157,7 +193,7 @@ impl Past {
                 } else {
                     backend.name.clone()
                 };
-                states.insert(backend.id, (label, state_of(backend)));
+                states.insert(backend.id, (label, Standing::of(backend)));
             }
         }
         self.backends.retain(|id, _| states.contains_key(id));
@@ -182,16 +218,16 @@ impl Past {
     }
 
     /// A restart would tell of all backends at once: what was there at the first look is no news.
-    fn note_changes(&mut self, states: &HashMap<u64, (String, String)>, unix_ms: u64) {
+    fn note_changes(&mut self, states: &HashMap<u64, (String, Standing)>, unix_ms: u64) {
         if self.n_steps == 0 {
             return;
         }
         let mut texts = Vec::new();
-        for (id, (label, state)) in states {
+        for (id, (label, now)) in states {
             match self.states.get(id) {
-                None => texts.push(format!("backend {label} is added: {state}")),
-                Some((_, before)) if before != state => {
-                    texts.push(format!("backend {label} is {state}"));
+                None => texts.push(format!("backend {label} is added: {}", now.told("enabled"))),
+                Some((_, before)) if before != now => {
+                    texts.push(format!("backend {label} is {}", now.told(before.mode)));
                 }
                 Some(_) => {}
             }
@@ -209,18 +245,6 @@ impl Past {
     }
 }
 
-/// What of a backend is news when it changes.
-fn state_of(backend: &BackendReport) -> String {
-    let (state, mode) = (backend.state, backend.mode);
-    let forced = backend.forced;
-    let forced = forced.map_or(String::new(), |forced| format!(", forced {forced}"));
-    let cause = &backend.cause;
-    match state {
-        "down" => format!("{state}, {mode}{forced}: {cause}"),
-        _ => format!("{state}, {mode}{forced}"),
-    }
-}
-
 /// Milliseconds since 1970.
 pub fn unix_ms(at: SystemTime) -> u64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -232,4 +256,55 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
         queue.pop_front();
     }
     queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(state: &'static str, mode: &'static str, forced: Option<&'static str>) -> Standing {
+        let cause = (state == "down").then(|| "connect: refused".to_owned());
+        Standing {
+            state,
+            mode,
+            forced,
+            cause,
+        }
+    }
+
+    #[test]
+    fn a_change_tells_the_mode_only_if_that_has_changed() {
+        let mut past = Past {
+            n_steps: 1,
+            ..Past::default()
+        };
+        let steps = [
+            (state("up", "enabled", None), "added: up"),
+            (state("down", "enabled", None), "down: connect: refused"),
+            (
+                state("down", "drained", None),
+                "down, drained: connect: refused",
+            ),
+            (state("up", "drained", None), "up"),
+            (state("up", "enabled", None), "up, enabled"),
+            (
+                state("down", "enabled", Some("down")),
+                "down, forced down: connect: refused",
+            ),
+        ];
+        for (now, told) in steps {
+            let states = HashMap::from([(7, ("web1".to_owned(), now))]);
+            past.note_changes(&states, 1);
+            past.states = states.clone();
+            past.note_changes(&states, 2); // nothing has changed
+            assert_eq!(past.events[0].text, format!("backend web1 is {told}"));
+        }
+        past.note_changes(&HashMap::new(), 3);
+        assert_eq!(past.events[0].text, "backend web1 is removed");
+        assert_eq!(past.events.len(), 7);
+        let drained = HashMap::from([(8, ("web1".to_owned(), state("unknown", "drained", None)))]);
+        past.note_changes(&drained, 4);
+        let text = "backend web1 is added: unknown, drained";
+        assert!(past.events.iter().any(|event| event.text == text));
+    }
 }
