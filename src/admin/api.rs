@@ -129,7 +129,7 @@ impl Admin {
         let site = &self.site;
         match (request.method.as_str(), &place) {
             ("GET" | "HEAD", _) => {
-                let answer = self.show(&place, now)?;
+                let answer = self.show(&place, request, now)?;
                 read::<Nothing>(content)?;
                 Ok(answer)
             }
@@ -178,7 +178,12 @@ impl Admin {
         }
     }
 
-    fn show(&self, place: &Place, now: Instant) -> Result<Answer, Problem> {
+    fn show(
+        &self,
+        place: &Place,
+        request: &ClientRequest,
+        now: Instant,
+    ) -> Result<Answer, Problem> {
         let pools = || -> Vec<PoolStatus> {
             let reports = self.site.report(now);
             reports.into_iter().map(Into::into).collect()
@@ -213,8 +218,9 @@ impl Admin {
                 Ok(Answer::text(200, metrics::MEDIA_TYPE, text))
             }
             Place::Live => {
-                let uptime = now - self.started;
-                let live = live::look(self.sight()?, &self.site.report(now), uptime, now);
+                let times = (now - self.started, now);
+                let (pools, host) = (self.site.report(now), request.host.as_deref());
+                let live = live::look(self.sight()?, &pools, host, times);
                 Ok(Answer::json(200, &live))
             }
             Place::Requests => Ok(Answer::json(200, &requests::last(self.sight()?, now))),

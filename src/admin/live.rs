@@ -16,8 +16,14 @@ use crate::watch::{By, Doing, Fate, Totals, millis};
 /// Seconds over which rates are taken.
 const N_RATE: usize = 5;
 
-/// One look.
-pub fn look(sight: &Sight, pools: &[PoolReport], uptime: Duration, now: Instant) -> Value {
+/// One look. `host` is what the asker calls us: a change from a page has to come from there, which
+/// the page knows of itself.
+pub fn look(
+    sight: &Sight,
+    pools: &[PoolReport],
+    host: Option<&[u8]>,
+    (uptime, now): (Duration, Instant),
+) -> Value {
     let totals = sight.watch.totals();
     let names = names_of(pools);
     let posts = sight.crew.posts();
@@ -32,6 +38,7 @@ pub fn look(sight: &Sight, pools: &[PoolReport], uptime: Duration, now: Instant)
         "uptime_seconds": seconds(uptime),
         "now_unix_ms": unix_ms(SystemTime::now()),
         "stopping": sight.is_stopping(),
+        "host": host.map(|host| host.escape_ascii().to_string()),
         "listeners": sight.listeners,
         "queue": {
             "depth": sight.jobs.len(),

@@ -14,7 +14,7 @@ const POLICY: &str = concat!(
     "default-src 'none'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; ",
     "frame-ancestors 'none'; ",
     "style-src 'sha256-9q1WsGkBBmjDuX+MlQ66/rmboApHZ5s0lPwtkKEGjgM='; ",
-    "script-src 'sha256-5fCAijeVxoP8rpY8aa9F4v5gg5Wj8qyy0GJ55bZgDfg='",
+    "script-src 'sha256-MhSMVCVPZvN1aG1MHOg9qgBw4u4K7MfADzUeMjr+T4A='",
 );
 
 /// The answer.

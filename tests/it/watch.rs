@@ -93,6 +93,8 @@ fn every_request_is_counted_once_whoever_answers() {
     assert_eq!(live["totals"]["exchanges"], 150, "{live}");
     let here = admin.threadbare.addr.to_string();
     assert_eq!(live["listeners"], serde_json::json!([here]), "{live}");
+    // What its own address calls it: a page knows by that whether its changes would be taken.
+    assert_eq!(live["host"], admin.at.to_string(), "{live}");
 }
 
 #[test]
