@@ -63,6 +63,11 @@ fn the_page_shows_what_goes_on_and_its_buttons_drain_and_enable() {
     let state = format!("{ROW}.children[2].textContent");
     browser.run(&format!("{ROW}.querySelector('button').id = 'pressed'"));
     browser.await_value(&button, "Drain");
+    // Behind a proxy that sends another Host no change would be taken, and none is offered.
+    let hidden = format!("{ROW}.querySelector('button').hidden");
+    let elsewhere = format!("(latest.host = 'elsewhere', show(), {hidden})");
+    browser.await_value(&elsewhere, true);
+    browser.await_value(&hidden, false); // the next look
     browser.press("#pressed");
     browser.await_value(&button, "Enable");
     browser.await_value(&state, "updrained");
