@@ -71,6 +71,7 @@ use crate::pool;
 use crate::process::config::Config;
 use crate::process::notify::Notifier;
 use crate::system::join;
+use crate::watch::Doing;
 
 /// Enough for the deepest call chain of a worker, several times over; the default of 2 MiB would
 /// only show as address space, but a small appliance may count that too.
@@ -157,8 +158,8 @@ impl Server {
             addresses: addresses.join(", "),
             stopping: Arc::clone(&shared.stopping),
         };
-        let flags = [&shared.stopping, &finished].map(Arc::clone);
-        let (listener_thread, census) = start_listener(listening, queue, flags, events.clone())?;
+        let (listener_thread, census) =
+            start_listener(&shared, listening, queue, &finished, events.clone())?;
         let of_intake = OfIntake::new(&jobs, config.queue_capacity, census, &addresses);
         let admin = admin.map(|door| door.start(&shared, events, of_intake));
         let mut server = Server {
@@ -193,7 +194,11 @@ impl Server {
             return Ok(());
         };
         let pools = Arc::downgrade(&self.shared.pools);
-        spawn("resolver", move || pool::run_resolver(&pools, &asked))?;
+        let bystanders = &self.shared.watch.bystanders;
+        let lane = bystanders.enter("resolver", Doing::Idle);
+        spawn("resolver", move || {
+            pool::run_resolver(&pools, &asked, &lane);
+        })?;
         Ok(())
     }
 
@@ -318,6 +323,8 @@ fn start_crew(
     while let Some(idx) = crew.reserve() {
         threads[idx] = Some(outfit.start_worker(idx)?);
     }
+    let watch = &outfit.shared.watch;
+    watch.bystanders.enter("foreman", Doing::Watching);
     spawn("foreman", move || {
         let start = |idx| outfit.start_worker(idx);
         let foreman = Foreman {

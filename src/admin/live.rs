@@ -27,10 +27,8 @@ pub fn look(
     let totals = sight.watch.totals();
     let names = names_of(pools);
     let posts = sight.crew.posts();
-    let threads: Vec<Value> = posts
-        .iter()
-        .map(|p| thread(sight, p, &names, now))
-        .collect();
+    let crew = posts.iter().map(|p| thread(sight, p, &names, now));
+    let threads: Vec<Value> = crew.chain(bystanders(sight, now)).collect();
     let census = (sight.census)();
     let mut live = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -106,6 +104,20 @@ fn thread(
         "client": exchange.and_then(|(_, client, _)| client.map(|c| c.to_string())),
         "pool": name.map(|(pool, _)| pool),
         "backend": name.map(|(_, backend)| backend),
+    })
+}
+
+/// Those that serve no requests of clients. `waiter` and `listener` feed the queue.
+fn bystanders(sight: &Sight, now: Instant) -> impl Iterator<Item = Value> {
+    let all = sight.watch.bystanders.all().into_iter();
+    all.map(move |(name, lane)| {
+        let (doing, lasts) = lane.look(now);
+        let kind = match name.as_str() {
+            "waiter" | "listener" => "waiter",
+            _ => "other",
+        };
+        let (phase, lasts) = (doing.name(), millis(lasts));
+        json!({"name": name, "kind": kind, "phase": phase, "for_ms": lasts})
     })
 }
 

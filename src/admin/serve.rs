@@ -12,14 +12,17 @@ use crate::admin::bind::{IDLE_TIMEOUT, MAX_CONTENT};
 use crate::admin::problem::{Answer, Problem};
 use crate::admin::{Admin, access};
 use crate::intake::{Client, ClientRequest, ContentFraming, Ending, Job, Jobs, Refusal};
+use crate::watch::{Doing, Lane};
 
 /// The body of a thread `admin-N`.
-pub fn run_admin(admin: &Admin, jobs: &Jobs) {
+pub fn run_admin(admin: &Admin, jobs: &Jobs, lane: &Lane) {
     while let Ok(job) = jobs.recv() {
         let mut next = Some(job);
         while let Some(job) = next {
+            lane.set(Doing::Answering, Instant::now());
             next = admin.serve(job);
         }
+        lane.set(Doing::Idle, Instant::now());
     }
 }
 

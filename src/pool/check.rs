@@ -8,7 +8,7 @@ use crate::pool::balance;
 use crate::pool::probe::{Found, Prober, Target};
 use crate::pool::settings::ProbeKind;
 use crate::pool::{Pool, Pools};
-use crate::watch::Pulse;
+use crate::watch::{Doing, Lane, Pulse};
 
 /// The longest that the thread does not look at who is due: pools change without telling it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,9 +27,10 @@ const JITTER_PERMILLE: u64 = 100;
 /// A hint says that an exchange just failed: look now. Ends when all senders of hints are gone,
 /// which the workers hold: the last one that returns ends this thread. Beats at each turn: no wait
 /// is longer than `LOOK_INTERVAL`.
-pub fn run(pools: &Pools, hints: &Receiver<()>, pulse: &Pulse) {
+pub fn run(pools: &Pools, hints: &Receiver<()>, pulse: &Pulse, lane: &Lane) {
     let mut prober = Prober::new();
     let mut next_sweep = Instant::now();
+    let mut shown = Doing::Idle;
     loop {
         pulse.beat();
         let now = Instant::now();
@@ -48,6 +49,15 @@ pub fn run(pools: &Pools, hints: &Receiver<()>, pulse: &Pulse) {
             for backend in all.iter().flat_map(|pool| pool.backends()) {
                 backend.close_old_idle(now);
             }
+        }
+        let doing = if prober.is_empty() {
+            Doing::Idle
+        } else {
+            Doing::Probing
+        };
+        if doing != shown {
+            lane.set(doing, now);
+            shown = doing;
         }
         if prober.is_empty() {
             match hints.recv_deadline(next) {

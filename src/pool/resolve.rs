@@ -12,6 +12,7 @@ use crate::pool::roster::{Drains, Member};
 use crate::pool::settings::BackendSpec;
 use crate::pool::{Backend, Pool, Pools};
 use crate::system;
+use crate::watch::{Doing, Lane};
 
 /// Looks every name up once, before the first request. A name that is not found is a warning:
 /// the backend gets no connections until a later look-up finds it.
@@ -30,19 +31,21 @@ pub fn look_up_all(pool: &Pool) {
 /// Ends when the pools are gone. Nobody joins it: the look-up is a library call without a deadline,
 /// and the end of the process must not wait for it. A message on `asked` means: now; disconnected
 /// is the end.
-pub fn run(pools: &Weak<Pools>, asked: &Receiver<()>) {
+pub fn run(pools: &Weak<Pools>, asked: &Receiver<()>, lane: &Lane) {
     let interval = || pools.upgrade().map(|pools| pools.resolve_interval());
     while let Some(interval) = interval() {
         if asked.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
         let Some(pools) = pools.upgrade() else { return };
+        lane.set(Doing::LookingUp, Instant::now());
         for pool in pools.all().iter() {
             for spec in pool.names() {
                 let found = spec.url.look_up();
                 pool.resolved(&spec, found, Arrival::Late, Instant::now());
             }
         }
+        lane.set(Doing::Idle, Instant::now());
     }
 }
 

@@ -19,6 +19,7 @@ use crate::server::listening::Waker;
 use crate::server::running_site::RunningSite;
 use crate::server::{Event, StartError, spawn};
 use crate::system::join;
+use crate::watch::Doing;
 use crate::watch::history::{History, run_sampler};
 
 /// How long the end of the process waits for answers of the API. All come at once, but to clients
@@ -83,6 +84,8 @@ impl AdminDoor {
         let (stop_sampler, stopped) = bounded(0);
         let (watch, pools) = (Arc::clone(&shared.watch), Arc::clone(&shared.pools));
         let taken = Arc::clone(&history);
+        let bystanders = &shared.watch.bystanders;
+        bystanders.enter("sampler", Doing::Sampling);
         let sampler = spawn("sampler", move || {
             run_sampler(&taken, &stopped, |now| (watch.totals(), pools.report(now)));
         })?;
@@ -103,14 +106,17 @@ impl AdminDoor {
         let mut handlers = Vec::new();
         for n in 1..=admin::N_HANDLERS {
             let (admin, jobs, done) = (Arc::clone(&admin), jobs.clone(), done.clone());
-            handlers.push(spawn(&format!("admin-{n}"), move || {
-                admin::run_admin(&admin, &jobs);
+            let name = format!("admin-{n}");
+            let lane = bystanders.enter(&name, Doing::Idle);
+            handlers.push(spawn(&name, move || {
+                admin::run_admin(&admin, &jobs, &lane);
                 drop(done);
             })?);
         }
         let finished = Arc::new(AtomicBool::new(false));
         let flags = (Arc::clone(&self.stopping), Arc::clone(&finished));
         let run = listening.run;
+        bystanders.enter("admin", Doing::Listening);
         let listener = spawn("admin", move || {
             if let Ended::Died(reason) = run(queue, &flags.0, &flags.1) {
                 error!("the admin API's listener died: {reason}");

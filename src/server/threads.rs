@@ -14,14 +14,15 @@ use crate::pool;
 use crate::process::signals;
 use crate::server::listening::Listening;
 use crate::server::{Event, spawn};
-use crate::watch::Pulse;
+use crate::watch::{Doing, Pulse};
 
-/// The flags are those of its stop and of its end. Returned with who tells how many connections
+/// `finished` is the flag of its end. Returned with who tells how many connections
 /// there are.
 pub fn start_listener(
+    shared: &Shared,
     listening: Listening,
     queue: Queue,
-    [stopping, finished]: [Arc<AtomicBool>; 2],
+    finished: &Arc<AtomicBool>,
     events: Sender<Event>,
 ) -> io::Result<(JoinHandle<()>, CensusTaker)> {
     let Listening {
@@ -31,6 +32,8 @@ pub fn start_listener(
         run,
         ..
     } = listening;
+    let [stopping, finished] = [&shared.stopping, finished].map(Arc::clone);
+    shared.watch.bystanders.enter(name, Doing::Listening);
     let thread = spawn(name, move || {
         tell_if_it_died(run(queue, &stopping, &finished), &events);
         pulse.end();
@@ -56,8 +59,9 @@ pub fn start_health(
 ) -> io::Result<(JoinHandle<()>, Arc<Pulse>)> {
     let (pools, pulse) = (Arc::clone(&shared.pools), Arc::<Pulse>::default());
     let beaten = Arc::clone(&pulse);
+    let lane = shared.watch.bystanders.enter("health", Doing::Idle);
     let health = spawn("health", move || {
-        pool::run_health(&pools, &hinted, &beaten);
+        pool::run_health(&pools, &hinted, &beaten, &lane);
         beaten.end();
     })?;
     Ok((health, pulse))

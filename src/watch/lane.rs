@@ -24,9 +24,22 @@ pub enum Doing {
     Writing,
     /// Passes bytes in both directions.
     Tunnelling,
+    /// Waits for clients, and takes in what they send.
+    Listening,
+    /// Waits for the answers of backends to their probes.
+    Probing,
+    /// Looks names of backends up.
+    LookingUp,
+    /// Watches over the workers.
+    Watching,
+    /// Takes a sample each second.
+    Sampling,
+    /// Answers a request of the admin API.
+    Answering,
 }
 
-const ALL: [Doing; 8] = [
+/// No more than the bits below a lane's time tell apart.
+const ALL: [Doing; 14] = [
     Doing::Idle,
     Doing::Reading,
     Doing::Picking,
@@ -35,6 +48,12 @@ const ALL: [Doing; 8] = [
     Doing::Waiting,
     Doing::Writing,
     Doing::Tunnelling,
+    Doing::Listening,
+    Doing::Probing,
+    Doing::LookingUp,
+    Doing::Watching,
+    Doing::Sampling,
+    Doing::Answering,
 ];
 
 impl Doing {
@@ -49,6 +68,12 @@ impl Doing {
             Doing::Waiting => "waiting",
             Doing::Writing => "writing",
             Doing::Tunnelling => "tunnel",
+            Doing::Listening => "listening",
+            Doing::Probing => "probing",
+            Doing::LookingUp => "looking up",
+            Doing::Watching => "watching",
+            Doing::Sampling => "sampling",
+            Doing::Answering => "answering",
         }
     }
 }
@@ -57,7 +82,7 @@ impl Doing {
 #[derive(Debug)]
 pub struct Lane {
     epoch: Instant,
-    /// Microseconds since the epoch, shifted left by three, and what is done since then. Written by
+    /// Microseconds since the epoch, shifted left by four, and what is done since then. Written by
     /// its one thread. Relaxed: publishes nothing else; a stale read shows what was done a moment
     /// ago.
     state: AtomicU64,
@@ -76,15 +101,17 @@ impl Lane {
     pub fn set(&self, doing: Doing, now: Instant) {
         let since = micros(now.saturating_duration_since(self.epoch));
         self.state
-            .store(since << 3 | doing as u64, Ordering::Relaxed);
+            .store(since << 4 | doing as u64, Ordering::Relaxed);
     }
 
     /// What is done, and for how long it has been.
     pub fn look(&self, now: Instant) -> (Doing, Duration) {
         let state = self.state.load(Ordering::Relaxed);
-        let since = Duration::from_micros(state >> 3);
+        let since = Duration::from_micros(state >> 4);
         let passed = now.saturating_duration_since(self.epoch);
-        let doing = ALL[(state & 7) as usize];
+        // What `set` has written is in the table.
+        let doing = ALL.get((state & 15) as usize).copied();
+        let doing = doing.unwrap_or(Doing::Idle);
         (doing, passed.saturating_sub(since))
     }
 }

@@ -5,6 +5,7 @@
 //! ring of the last exchanges, and that only while somebody may ask for it. Whoever looks adds up.
 
 pub mod access;
+mod bystanders;
 mod counters;
 mod fate;
 mod histogram;
@@ -21,6 +22,7 @@ use std::time::Instant;
 
 use self::access::AccessLog;
 
+pub use self::bystanders::Bystanders;
 pub use self::counters::{Counters, InFlight, OpenTunnel};
 pub use self::fate::{By, Fate, N_FATES};
 pub use self::histogram::{Histogram, Sums, millis};
@@ -41,6 +43,8 @@ pub struct Watch {
     /// One for each thread that serves, by its slot in the crew, made when its first thread starts:
     /// a thread that never was costs nothing. A later thread of the same slot goes on in it.
     sheets: Vec<OnceLock<Arc<Sheet>>>,
+    /// Those beside them.
+    pub bystanders: Bystanders,
     /// Of the thread `refuser`.
     pub refuser: Arc<Sheet>,
     /// The last exchanges, if somebody may ask for them.
@@ -55,6 +59,7 @@ impl Watch {
         Watch {
             epoch,
             sheets: (0..n_threads).map(|_| OnceLock::new()).collect(),
+            bystanders: Bystanders::new(epoch),
             refuser: Arc::new(Sheet::new(epoch)),
             recent: None,
             access_log: None,

@@ -196,8 +196,21 @@ fn the_admin_listener_answers_while_all_workers_are_busy_and_the_queue_is_full()
     assert_eq!(live["queue"]["depth"], 1, "{live}");
     assert_eq!(live["in_flight"], 2, "{live}");
     let threads = live["threads"].as_array().expect("it is a list");
-    assert_eq!(threads.len(), 2, "{live}");
-    for thread in threads {
+    let phase = |name: &str| {
+        let found = threads.iter().find(|thread| thread["name"] == name);
+        found.map_or(Value::Null, |thread| thread["phase"].clone())
+    };
+    let named = ["waiter", "admin", "foreman", "sampler", "resolver"].map(phase);
+    let wanted = ["listening", "listening", "watching", "sampling"];
+    let wanted = [&wanted.map(Value::from)[..], &[Value::Null]].concat();
+    assert_eq!(named, wanted[..], "{live}"); // no backend is a name: no resolver
+    let answering = threads
+        .iter()
+        .filter(|thread| thread["phase"] == "answering");
+    assert!(answering.count() >= 1, "who tells this: {live}");
+    let workers = threads.iter().filter(|thread| thread["kind"] == "worker");
+    assert_eq!(workers.clone().count(), 2, "{live}");
+    for thread in workers {
         assert_eq!(
             (&thread["phase"], &thread["request"]),
             (&"waiting".into(), &"GET /slow".into())

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::intake::{Peer, queue};
+use crate::watch::Lane;
 
 #[test]
 fn a_drain_returns_when_nothing_is_in_flight() {
@@ -111,7 +112,7 @@ fn three_may_wait_and_the_fourth_thread_answers_everything_else() {
     let minute = r#"{"timeout":"1m"}"#;
     let (first, later) = thread::scope(|scope| {
         for _ in 0..N_HANDLERS {
-            scope.spawn(|| run_admin(&api.admin, &jobs));
+            scope.spawn(|| run_admin(&api.admin, &jobs, &Lane::new(Instant::now())));
         }
         let mut send = |method: &str, target: &str, content: &str| {
             let (job, seen) = job(method, target, &lines[..], content);

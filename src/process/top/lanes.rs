@@ -8,6 +8,8 @@ use super::table::{Column, Line, Tone, line, table};
 
 /// Threads that have lanes of their own at most; more are letters, whatever the room is.
 const MAX_LANES: usize = 24;
+/// Lines to be shared below which those that serve no requests find no place.
+const LEAST_FOR_BYSTANDERS: usize = 12;
 /// Letters in a row at most.
 const MAX_CELLS: usize = 64;
 
@@ -25,10 +27,13 @@ const PHASES: [(&str, char); 8] = [
 
 /// The section of the threads, below which `height` lines are to be shared with others.
 pub fn section(live: &Value, height: usize, width: usize) -> Section {
-    let is_crew = |thread: &&Value| thread["kind"] == "worker" || thread["kind"] == "long-haul";
-    let crew: Vec<&Value> = list(&live["threads"]).iter().filter(is_crew).collect();
+    let threads = list(&live["threads"]).iter();
+    let crew: Vec<&Value> = threads.filter(|thread| is_crew(thread)).collect();
     let is_dense = crew.len() > MAX_LANES.min(height / 2);
     let mut top = vec![title(&crew, is_dense)];
+    if height >= LEAST_FOR_BYSTANDERS {
+        top.extend(bystanders(live));
+    }
     let body = if is_dense {
         top.extend(cells(&crew, height / 4, width));
         let mut busy = crew;
@@ -44,6 +49,21 @@ pub fn section(live: &Value, height: usize, width: usize) -> Section {
         body,
         rest: |n| format!("  and {n} more threads"),
     }
+}
+
+fn is_crew(thread: &Value) -> bool {
+    thread["kind"] == "worker" || thread["kind"] == "long-haul"
+}
+
+/// Those that serve no requests, in one line.
+fn bystanders(live: &Value) -> Option<Line> {
+    let others = list(&live["threads"]).iter();
+    let others = others.filter(|thread| !is_crew(thread));
+    let told: Vec<String> = others
+        .map(|thread| format!("{} {}", text(&thread["name"]), text(&thread["phase"])))
+        .collect();
+    let told = format!("  {}", told.join(", "));
+    (told.len() > 2).then(|| line(Tone::Mute, told))
 }
 
 /// How many there are, and how many of them do what.

@@ -261,10 +261,7 @@ mod tests {
     #[test]
     fn what_could_not_be_read_is_its_first_line() {
         let (log, lines) = AccessLog::new(Format::parse("common").expect("it is one"));
-        let refusal = Refusal {
-            status: 400,
-            reason: "no",
-        };
+        let refusal = Refusal::new(400, "no");
         let many = [b'x'; 2 * MAX_RAW];
         for (raw, wanted) in [
             (&b"GET / HTTP/9\r\nHost: a"[..], "\"GET / HTTP/9\""),

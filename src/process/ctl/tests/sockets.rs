@@ -17,6 +17,7 @@ use crate::intake::ListenAt;
 use crate::intake::gate::HandedOver;
 use crate::pool::saved::tests::TestDir;
 use crate::process::ctl::perform;
+use crate::watch::Lane;
 
 /// Serves a fake site at this address while the test talks to it, with threads as the server has.
 fn serve<T>(at: &ListenAt, site: Arc<FakeSite>, talk: impl FnOnce(&str) -> T) -> T {
@@ -33,8 +34,8 @@ fn serve<T>(at: &ListenAt, site: Arc<FakeSite>, talk: impl FnOnce(&str) -> T) ->
     thread::scope(|scope| {
         let (run, waker) = (listening.run, listening.waker);
         scope.spawn(|| run(queue, &stopping, &finished));
-        let handlers =
-            (0..admin::N_HANDLERS).map(|_| scope.spawn(|| admin::run_admin(&admin, &jobs)));
+        let handlers = (0..admin::N_HANDLERS)
+            .map(|_| scope.spawn(|| admin::run_admin(&admin, &jobs, &Lane::new(Instant::now()))));
         let handlers: Vec<_> = handlers.collect();
         // A test that fails must not hang: the threads end all the same.
         let said = catch_unwind(AssertUnwindSafe(|| talk(&listening.addresses[0])));

@@ -55,7 +55,12 @@ fn report(backends: &[Value], threads: &[Value], n_events: usize) -> Value {
 
 fn small() -> Value {
     let backends = vec![backend("web1", "up"), backend("web2", "down")];
-    let threads = vec![thread("worker", 1, "waiting"), thread("worker", 2, "idle")];
+    let threads = vec![
+        thread("worker", 1, "waiting"),
+        thread("worker", 2, "idle"),
+        json!({"name": "waiter", "kind": "waiter", "phase": "listening", "for_ms": 9}),
+        json!({"name": "health", "kind": "other", "phase": "probing", "for_ms": 9}),
+    ];
     report(&backends, &threads, 2)
 }
 
@@ -83,6 +88,7 @@ fn a_small_report_is_shown_whole() {
         "  web2     down   1m 5s       1     2     12      0  1.2ms  20ms  it takes conne",
         "  web1     up     1m 5s       1     2     12      0  1.2ms  20ms  it takes conne",
         "  2 WORKERS, 0 LONG-HAUL  1 waiting, 1 idle",
+        "  waiter listening, health probing",
         "  worker-1  waiting  1.0ms  GET /1 for 192.0.2.1 -> web1",
         "  worker-2  idle     2.0ms",
         "  LAST CHANGES OF STATE",
