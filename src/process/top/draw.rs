@@ -187,6 +187,9 @@ fn limits(live: &Value) -> Option<Line> {
     (!limits.is_empty()).then(|| line(Tone::Warn, told))
 }
 
+/// Down, failing and drained.
+const MOST_TROUBLE: u8 = 8 + 3 + 1;
+
 /// Down before on trial, on trial before drained, and all these before those that are well.
 fn trouble(backend: &Value) -> u8 {
     let state = match state(backend).as_str() {
@@ -217,16 +220,17 @@ fn tone(backend: &Value) -> Tone {
 
 fn backends(view: &View<'_>, width: usize) -> Section {
     let pools = list(&view.live["pools"]);
-    let mut rows: Vec<(&Value, &Value)> = Vec::new();
+    let mut all: Vec<(&Value, &Value)> = Vec::new();
     for pool in pools {
-        rows.extend(
-            list(&pool["backends"])
-                .iter()
-                .map(|backend| (pool, backend)),
-        );
+        all.extend(list(&pool["backends"]).iter().map(|b| (pool, b)));
     }
-    // Not by what changes each second: the picture shall be calm.
-    rows.sort_by_key(|(_, backend)| std::cmp::Reverse(trouble(backend)));
+    // Not by what changes each second: the picture shall be calm. Level by level, since a sort of
+    // its own type would be 8 KiB of the program.
+    let mut rows = Vec::with_capacity(all.len());
+    for level in (0..=MOST_TROUBLE).rev() {
+        let of_level = all.iter().filter(|(_, backend)| trouble(backend) == level);
+        rows.extend(of_level.copied());
+    }
     let mut columns = columns(view, &rows);
     if pools.len() < 2 {
         columns.remove(0);

@@ -39,7 +39,10 @@ pub fn section(live: &Value, height: usize, width: usize) -> Section {
         let mut busy = crew;
         busy.retain(|thread| thread["phase"] != "idle");
         let lasts = |thread: &Value| thread["for_ms"].as_f64().unwrap_or_default();
-        busy.sort_by(|a, b| lasts(b).total_cmp(&lasts(a)));
+        busy.sort_unstable_by(|a, b| {
+            let by_time = lasts(b).total_cmp(&lasts(a));
+            by_time.then_with(|| a["name"].as_str().cmp(&b["name"].as_str()))
+        });
         lanes(&busy, width)
     } else {
         lanes(&crew, width)
