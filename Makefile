@@ -9,15 +9,21 @@ DESTDIR =
 TARGET  = $${CARGO_TARGET_DIR:-target}
 BINARY  = $(TARGET)/release/threadbare
 
+# What `make static` builds for: this machine. Any other target of Rust's that is installed will do,
+# with musl (aarch64-unknown-linux-musl) without a cross compiler: Rust brings the linker and libc.
+STATIC_TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC_FLAGS  = -C target-feature=+crt-static $(if $(findstring musl,$(STATIC_TARGET)),-C linker=rust-lld)
+
 .PHONY: help build run demo check test test-tiny model interop bench load pinned bench-programs micro \
-	readiness many size footprint instructions install clean
+	readiness many size static footprint instructions install clean
 
 help:
 	@echo 'make build    the release binary'
+	@echo 'make static   the same without shared libraries, for $(STATIC_TARGET)'
 	@echo 'make run      the demo: three built-in backends and the balancer before them'
 	@echo 'make test     every test that needs only Rust'
 	@echo 'make test-tiny  tests that hold for both listeners, with the other one: tiny_http'
-	@echo 'make check    format, lints, documentation, tests and models: what a commit must pass'
+	@echo 'make check    format, lints, documentation, tests, models, instructions: for each commit'
 	@echo 'make model    the models of the threads, every interleaving of them (loom)'
 	@echo 'make interop  tests with real peers: nginx, HAProxy, Go, Python, Chromium, curl, wrk'
 	@echo 'make bench    all that follows, the speed beside the peers that are installed'
@@ -33,6 +39,12 @@ help:
 
 build:
 	$(CARGO) build --release
+
+# Says where it is. `--target`, also where it is this machine: without it the flags would be those of
+# build scripts and derives too, which have to be loaded.
+static:
+	RUSTFLAGS="$(STATIC_FLAGS)" $(CARGO) build --release --target "$(STATIC_TARGET)"
+	@ls -l "$(TARGET)/$(STATIC_TARGET)/release/threadbare"
 
 run: demo
 
@@ -59,6 +71,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	$(MAKE) test
 	$(MAKE) model
+	$(MAKE) instructions
 
 # A target folder of its own: the flag would otherwise rebuild everything at each change of sides.
 model:

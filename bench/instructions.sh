@@ -1,6 +1,7 @@
 #!/bin/sh
 # Counts the instructions of a request with callgrind, and fails if they are over 3 % more than
-# bench/instructions.txt says for this architecture and compiler. RECORD=1 writes them there instead.
+# bench/instructions.txt says for this architecture, compiler and C library, and for a processor that
+# has AVX2 or has not (what copies and parses asks for it). RECORD=1 writes them there instead.
 #   BINARY=target/symbols/threadbare (cargo build --profile symbols)   OPTIONS (more of threadbare's)
 #   KEEP=file (also copies callgrind's profile there, for callgrind_annotate)
 #
@@ -76,6 +77,8 @@ is_too_high() {
 }
 
 key="$(uname -m) rustc-$(rustc --version | cut -d ' ' -f 2)"
+key="$key libc-$(ldd --version 2>&1 | sed -n '1s/.* //p')"
+grep -qw avx2 /proc/cpuinfo && key="$key avx2"
 recorded=$(sed -n "s/^$key //p" "$RECORDED")
 [ -z "${RECORD:-}" ] || recorded=
 for workload in $WORKLOADS; do
