@@ -31,7 +31,7 @@ fi
 
 # `lingering` is compared: eight workers, and each connection has one that waits on it, so that no
 # request is handed over. `handing-over` is printed only: with four workers none may wait, and each
-# request comes through the waiter and the queue, where threads spin as long as they happen to.
+# request comes through the waiter and the queue, where threads sleep or not as it happens.
 WORKLOADS="lingering handing-over"
 workers_of() {
     case $1 in

@@ -29,6 +29,10 @@ fn main() -> ExitCode {
     if let ["ctl", words @ ..] = words.as_slice() {
         return ExitCode::from(ctl::run(words));
     }
+    // `why ID` is short for `ctl why ID`.
+    if let ["why", ..] = words.as_slice() {
+        return ExitCode::from(ctl::run(&words));
+    }
     if let ["top", words @ ..] = words.as_slice() {
         return ExitCode::from(top::run(words));
     }

@@ -84,6 +84,9 @@ impl Exchanger<'_> {
             Ok(()) => Ending::Close,
             Err(error) => {
                 debug!("the client went away: {error}");
+                if client.n_written == 0 {
+                    self.story.status = 0;
+                }
                 Ending::Cut
             }
         }

@@ -13,6 +13,7 @@ use crate::exchange::route::{Action, FieldEdits, Prefix, RouteSpec, Routes, rewr
 use crate::intake::ClientRequest;
 use crate::pool::{Pool, PoolSettings};
 use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::watch::Story;
 
 /// One state of the configuration, as exchanges see it.
 #[derive(Debug)]
@@ -60,19 +61,19 @@ impl Forwarding {
         self.request_fields.as_ref()
     }
 
-    /// What is changed in the client's response, which gets this cookie, this id, and our name in
+    /// What is changed in the client's response, which gets this cookie, its id, and our name in
     /// Proxy-Status.
     pub fn response_changes<'a>(
         &'a self,
         set_cookie: Option<&'a [u8]>,
-        request_id: Option<&'a [u8]>,
-        proxy_status: Option<&'a str>,
+        story: &'a Story,
+        settings: &'a Settings,
     ) -> Changes<'a> {
         Changes {
             edits: self.response_fields.as_ref(),
             set_cookie,
-            request_id,
-            proxy_status,
+            request_id: story.request_id(),
+            proxy_status: settings.proxy_status.as_deref(),
         }
     }
 }

@@ -179,13 +179,14 @@ impl Exchanger<'_> {
         waited: Duration,
         client: &mut Watched,
     ) -> Ending {
-        if let Some(Refusal { status, reason, .. }) = refusal {
+        if let Some(refusal) = refusal {
+            let Refusal { status, reason, .. } = refusal;
             debug!(
                 "refused: {} {}: {reason}",
                 request.method.escape_debug(),
                 status
             );
-            self.story.fate = Fate::of_refusal(status);
+            self.story.fate = Fate::of_refusal(refusal);
             return self.answer_ourselves(status, reason.to_owned(), request, false, client);
         }
         if waited > self.settings.queue_timeout {

@@ -36,11 +36,7 @@ impl Exchanger<'_> {
         let backend = Arc::clone(claim.backend());
         let may_keep = self.may_keep(request, content, client);
         self.out.clear();
-        let (id, us) = (
-            self.story.request_id(),
-            self.settings.proxy_status.as_deref(),
-        );
-        let changes = to.response_changes(cookie.as_deref(), id, us);
+        let changes = to.response_changes(cookie.as_deref(), &self.story, &self.settings);
         let head = &response.head;
         let plan = match write_backend_head(&mut self.out, head, request, may_keep, &changes) {
             Ok(plan) => plan,

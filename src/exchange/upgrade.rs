@@ -96,11 +96,7 @@ impl Exchanger<'_> {
         } = answered;
         let backend = claim.backend();
         self.out.clear();
-        let (id, us) = (
-            self.story.request_id(),
-            self.settings.proxy_status.as_deref(),
-        );
-        let changes = to.response_changes(cookie.as_deref(), id, us);
+        let changes = to.response_changes(cookie.as_deref(), &self.story, &self.settings);
         if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked, &changes) {
             let failed = Failed {
                 failure: Failure::BadHead,

@@ -155,7 +155,8 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
         exchanger.forwarder = Forwarder::new(timeouts, Arc::clone(&exchanger.sheet));
         (exchanger.story.fate, exchanger.story.status) = (Fate::Panicked, 500);
         let lines = lines_of_own(&exchanger.story, &exchanger.settings);
-        contain(|| apologize(&request, &lines, &mut client)).unwrap_or(Ending::Cut)
+        let n_head = &mut exchanger.story.head_out;
+        contain(|| apologize(&request, &lines, n_head, &mut client)).unwrap_or(Ending::Cut)
     });
     exchanger.post.release();
     exchanger.forwarder.forget_client();
@@ -191,13 +192,18 @@ pub fn lines_of_own(story: &Story, settings: &Settings) -> Vec<u8> {
 }
 
 /// The answer after a panic, if none has begun.
-fn apologize(request: &ClientRequest, lines: &[u8], client: &mut Watched) -> Ending {
+fn apologize(
+    request: &ClientRequest,
+    lines: &[u8],
+    n_head: &mut u64,
+    client: &mut Watched,
+) -> Ending {
     if client.has_begun {
         return Ending::Cut;
     }
     let failure = Refusal::new(500, "the balancer failed, and logged why");
     let mut out = Vec::new();
-    let _ = write_own(&mut out, &failure.into(), request, false, lines);
+    *n_head = write_own(&mut out, &failure.into(), request, false, lines);
     client.write(&out).map_or(Ending::Cut, |()| Ending::Close)
 }
 
@@ -224,11 +230,11 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
     for refused in refusals {
         let Refused {
             job,
-            reason,
+            fate,
             retry_after,
         } = refused;
         shared.counters.note_refused();
-        debug!("refused: {reason}");
+        debug!("refused: {}", fate.meaning());
         let Job {
             request,
             refusal,
@@ -238,11 +244,11 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
         let mut client = Watched::new(client);
         let own = match refusal {
             Some(refusal) => refusal.into(),
-            None => OwnAnswer::refused_by_queue(reason, retry_after),
+            None => OwnAnswer::refused_by_queue(fate.meaning(), retry_after),
         };
         story.begin(0, queued_at, Instant::now());
         story.status = own.status;
-        story.fate = refusal.map_or(Fate::QueueFull, |r| Fate::of_refusal(r.status));
+        story.fate = refusal.map_or(fate, Fate::of_refusal);
         if let Some(newer) = shared.editions.take_newer(newest.0) {
             newest = newer;
         }
@@ -255,6 +261,9 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
             .write_now(&out)
             .map_or(Ending::Cut, |()| Ending::Close);
         story.bytes_out = client.n_written;
+        if client.n_written == 0 {
+            story.status = 0;
+        }
         story.ended = Instant::now();
         shared.watch.refuser.note(&story);
         if let Some(log) = &shared.watch.access_log {

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::intake::idle::Idle;
 use crate::intake::{Ending, Job, Jobs};
+use crate::watch::Fate;
 
 mod rate;
 
@@ -24,7 +25,7 @@ pub struct Refused {
     /// The job.
     pub job: Job,
     /// Why, for the client and the log.
-    pub reason: &'static str,
+    pub fate: Fate,
     /// Seconds after which trying again may help.
     pub retry_after: u64,
 }
@@ -90,14 +91,14 @@ impl Queue {
         job.queued_at = now;
         self.forget_taken(now);
         let Some(open) = &self.open else {
-            return self.refuse(job, "this server is shutting down");
+            return self.refuse(job, Fate::Stopping);
         };
         match open.jobs.try_send(job) {
             Ok(()) => {
                 self.queued.push_back(now);
                 self.idle.call();
             }
-            Err(TrySendError::Full(job)) => self.refuse(job, "the queue is full"),
+            Err(TrySendError::Full(job)) => self.refuse(job, Fate::QueueFull),
             Err(TrySendError::Disconnected(_)) => {
                 unreachable!("this end holds a receiver as well")
             }
@@ -118,7 +119,7 @@ impl Queue {
                 continue;
             };
             if now >= job.queued_at + self.timeout {
-                self.refuse(job, "it waited too long for a worker");
+                self.refuse(job, Fate::QueueTimeout);
             } else {
                 // A worker took the old one just before us, and this one is younger: it goes to
                 // the end, where it keeps its age.
@@ -127,7 +128,7 @@ impl Queue {
                         self.queued.push_back(now);
                         self.idle.call();
                     }
-                    Err(error) => self.refuse(error.into_inner(), "the queue is full"),
+                    Err(error) => self.refuse(error.into_inner(), Fate::QueueFull),
                 }
             }
         }
@@ -135,10 +136,10 @@ impl Queue {
     }
 
     /// Hands a job to the refuser. Never blocks.
-    pub fn refuse(&self, job: Job, reason: &'static str) {
+    pub fn refuse(&self, job: Job, fate: Fate) {
         let refused = Refused {
             job,
-            reason,
+            fate,
             retry_after: self.retry_after.seconds(),
         };
         if let Err(error) = self.refused.try_send(refused) {

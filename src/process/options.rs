@@ -10,7 +10,8 @@ use crate::process::values;
 ///
 /// `threadbare demo` starts three small backends and a balancer before them;
 /// `threadbare demo-backend --listen ADDRESS` starts one such backend alone.
-/// `threadbare top` shows what a running balancer does, `threadbare ctl` changes it,
+/// `threadbare top` shows what a running balancer does, `threadbare why ID` what became of one
+/// request, `threadbare ctl` changes it,
 /// `threadbare healthcheck` tells whether it is well, `threadbare service systemd|procd` prints
 /// what starts one; each has a --help of its own.
 #[derive(FromArgs, Debug)]

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 
 use crate::watch::{Doing, Lane};
 
-/// All of them, each with the lane that only it writes.
+/// Those that are worth a look, each with the lane that only it writes. Main, `signals`, `notify`,
+/// `refuser` and `access-log` are not: they sleep but for a moment.
 #[derive(Debug)]
 pub struct Bystanders {
     epoch: Instant,

@@ -1,5 +1,7 @@
 //! How an exchange ended, in words: who ended it, in which phase, and a short code for logs.
 
+use crate::intake::{Limit as Exceeded, Refusal};
+
 /// Who ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -39,8 +41,11 @@ pub enum Fate {
     NoRoute,
     BadRequest,
     TooLarge,
+    HeadTimeout,
+    TooManyConnections,
     QueueFull,
     QueueTimeout,
+    Stopping,
     BackendsBusy,
     BackendsFull,
     LongHaulFull,
@@ -93,7 +98,7 @@ const fn row(
 use By::{Backend, Client, Limit, Nobody, Us};
 
 /// How many fates there are.
-pub const N_FATES: usize = 25;
+pub const N_FATES: usize = 28;
 
 /// All of them, in the order of the enum.
 #[rustfmt::skip]
@@ -110,10 +115,16 @@ const TABLE: [Row; N_FATES] = [
         "the request is malformed, or asks for what is not done here"),
     row(Fate::TooLarge, ("TL", "request_too_large", "http_request_error"), Limit, "head",
         "the target, the fields or the content are over their limit"),
+    row(Fate::HeadTimeout, ("HT", "head_timeout", "http_request_error"), Limit, "head",
+        "the request's head took too long"),
+    row(Fate::TooManyConnections, ("TC", "too_many_connections", "http_request_denied"),
+        Limit, "head", "the client has as many connections as it may"),
     row(Fate::QueueFull, ("QF", "queue_full", "proxy_internal_response"), Limit, "queue",
         "the queue was full"),
     row(Fate::QueueTimeout, ("QT", "queue_timeout", "proxy_internal_response"), Limit, "queue",
         "it waited too long for a worker"),
+    row(Fate::Stopping, ("ST", "stopping", "proxy_internal_response"), Us, "queue",
+        "this server is shutting down"),
     row(Fate::BackendsBusy, ("BB", "backends_busy", "connection_limit_reached"), Limit, "queue",
         "every backend that is up has its share of the workers"),
     row(Fate::BackendsFull, ("BF", "backends_full", "connection_limit_reached"), Limit, "queue",
@@ -139,7 +150,7 @@ const TABLE: [Row; N_FATES] = [
     row(Fate::ClientGone, ("CG", "client_gone", ""), Client, "wait",
         "the client went away before its answer was complete"),
     row(Fate::ClientStalled, ("CS", "client_stalled", "http_request_error"), Limit, "send",
-        "the client's content stalled"),
+        "the client's content stalled, or came too slowly"),
     row(Fate::ClientBadContent, ("CM", "client_bad_content", "http_request_error"), Client, "send",
         "the client's content is malformed"),
     row(Fate::ClientContentTooLong, ("CL", "content_too_long", "http_request_error"), Limit, "send",
@@ -194,14 +205,23 @@ impl Fate {
         self.row().meaning
     }
 
-    /// Of a request that was refused for its head.
-    pub fn of_refusal(status: u16) -> Fate {
-        match status {
-            413 | 414 | 431 => Fate::TooLarge,
-            408 => Fate::ClientStalled,
-            500 => Fate::Panicked,
-            503 => Fate::QueueFull,
-            _ => Fate::BadRequest,
+    /// Of a request that was refused before it came to a queue.
+    pub fn of_refusal(refusal: Refusal) -> Fate {
+        let Some(limit) = refusal.limit else {
+            return match refusal.status {
+                408 => Fate::ClientStalled,
+                500 => Fate::Panicked,
+                _ => Fate::BadRequest,
+            };
+        };
+        match limit {
+            Exceeded::MaxTarget
+            | Exceeded::MaxFields
+            | Exceeded::MaxFieldsSize
+            | Exceeded::MaxContent => Fate::TooLarge,
+            Exceeded::HeaderTimeout => Fate::HeadTimeout,
+            Exceeded::IdleTimeout | Exceeded::MinRate => Fate::ClientStalled,
+            Exceeded::MaxConnectionsPerClient => Fate::TooManyConnections,
         }
     }
 }

@@ -44,7 +44,9 @@ pub struct Story {
     pub has_pool: bool,
     /// The name of its pool; empty unless it is to be remembered.
     pub pool: String,
-    /// Its attempts, in order.
+    /// How many attempts it had.
+    pub n_attempts: u64,
+    /// Those of them that are remembered, in order.
     pub attempts: Vec<Attempt>,
     /// Of the answer; 0: there was none.
     pub status: u16,
@@ -99,6 +101,7 @@ impl Story {
             has_pool: false,
             pool: String::new(),
             attempts: Vec::new(),
+            n_attempts: 0,
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -119,6 +122,7 @@ impl Story {
         self.has_pool = false;
         self.pool.clear();
         self.attempts.clear();
+        self.n_attempts = 0;
         (self.bytes_in, self.bytes_out, self.head_out) = (0, 0, 0);
         self.status = 0;
         self.fate = Fate::default();
@@ -150,6 +154,7 @@ impl Story {
 
     /// A backend was picked.
     pub fn begin_attempt(&mut self, backend: Option<Arc<Backend>>, picking: Picking, now: Instant) {
+        self.n_attempts += 1;
         if self.attempts.len() == MAX_ATTEMPTS {
             self.attempts.pop();
         }

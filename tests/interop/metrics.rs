@@ -1,5 +1,6 @@
 //! What the balancer tells, in the eyes of a load tool, of Prometheus, and of a browser.
 
+use std::fs;
 use std::process::Command;
 use std::thread;
 
@@ -29,7 +30,17 @@ fn counters_agree_with_a_load_tool_while_backends_are_killed() {
     let folder = Folder::new();
     let (mut mortal, other) = (start_demo_backend(&folder), start_demo_backend(&folder));
     let admin = free_addr();
-    let options = ["--admin", &admin.to_string(), "--max-failures", "3"];
+    let log = folder.path().join("access.log");
+    let options = [
+        "--admin",
+        &admin.to_string(),
+        "--max-failures",
+        "3",
+        "--access-log",
+        log.to_str().expect("it is plain"),
+        "--access-format",
+        "{status} {fate}",
+    ];
     let balancer = Balancer::start(&[mortal.addr, other.addr], &options);
     let mut command = Command::new(ab);
     command.args([
@@ -89,6 +100,21 @@ fn counters_agree_with_a_load_tool_while_backends_are_killed() {
         all + sum(&text, "threadbare_retries_total", ""),
         "{text}"
     );
+    // A line is written a moment after its request was counted.
+    let written = || {
+        sum(
+            &get(admin, "/metrics", &[]).text(),
+            "threadbare_access_log_lines_total",
+            "",
+        )
+    };
+    while written() < all {}
+    let lines = fs::read_to_string(&log).expect("it is there");
+    assert_eq!(
+        lines.lines().filter(|line| *line == "200 OK").count() as u64,
+        all
+    );
+    assert_eq!(lines.lines().count() as u64, all);
 }
 
 #[test]

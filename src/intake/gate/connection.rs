@@ -178,8 +178,9 @@ impl Connection {
             proxy::Header::Complete { length, client } => {
                 self.input.drain(..length);
                 if let Some(client) = client {
+                    let client = client.to_canonical();
                     self.address = Some(client);
-                    if !self.ticket.charge(client.to_canonical()) {
+                    if !self.ticket.charge(client) {
                         let refusal = Limit::MaxConnectionsPerClient.refusal();
                         return Some(Progress::Refused(refusal));
                     }

@@ -227,7 +227,7 @@ impl Shared {
         debug!("refused: {}: {}", refusal.status, refusal.reason);
         let mut lines = Vec::new();
         let us = self.told.proxy_status.as_deref();
-        proxy_status::write_own(&mut lines, us, Fate::of_refusal(refusal.status), "");
+        proxy_status::write_own(&mut lines, us, Fate::of_refusal(refusal), "");
         let mut out = Vec::new();
         let n_head = write_own(&mut out, &refusal.into(), request, false, &lines);
         client::send_now(socket, &out)?;

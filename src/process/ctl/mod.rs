@@ -16,7 +16,7 @@ use std::io;
 pub use self::order::{Asked, Order, read};
 pub(super) use self::order::{admin, default_admin};
 pub use self::perform::perform;
-pub(super) use self::table::{lasted, plain};
+pub(super) use self::table::{harmless, lasted};
 
 /// Exit code if the balancer refused, or could not be reached.
 const FAILED: u8 = 1;

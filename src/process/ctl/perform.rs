@@ -12,7 +12,7 @@ use crate::percent;
 use crate::pool::BackendSpec;
 use crate::process::ctl::client::{Answer, Client};
 use crate::process::ctl::order::{Action, Change, Order};
-use crate::process::ctl::table::{plain, table};
+use crate::process::ctl::table::{harmless, table};
 use crate::process::ctl::told::{good, read, see, stragglers};
 use crate::process::ctl::{FAILED, why};
 
@@ -37,7 +37,7 @@ pub fn perform(order: &Order, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Err(reason) => {
             exit_code = FAILED;
             for line in reason.lines() {
-                let _ = writeln!(err, "threadbare ctl: {}", plain(line));
+                let _ = writeln!(err, "threadbare ctl: {}", harmless(line));
             }
         }
     });
@@ -89,7 +89,7 @@ impl Work<'_> {
                 let asked = self.ask("POST", "/reload", None::<&()>, RELOAD_PATIENCE);
                 let reloaded = asked.and_then(|answer| read(&answer));
                 tell(reloaded.map(|Reloaded { changes }| {
-                    let changes: Vec<String> = changes.iter().map(|line| plain(line)).collect();
+                    let changes: Vec<String> = changes.iter().map(|line| harmless(line)).collect();
                     match changes.as_slice() {
                         [] => "nothing has changed".to_owned(),
                         changes => changes.join("\n"),
@@ -297,7 +297,7 @@ fn done(what: &str, changed: bool) -> String {
 fn about(name: &str, told: Result<String, String>) -> Result<String, String> {
     let with_name = |text: String| match name {
         "" => text,
-        name => format!("{}: {text}", plain(name)),
+        name => format!("{}: {text}", harmless(name)),
     };
     told.map(with_name).map_err(with_name)
 }

@@ -30,7 +30,7 @@ pub fn table(status: &Status) -> String {
 }
 
 fn pool_table(pool: &PoolStatus) -> String {
-    let (name, policy) = (plain(&pool.name), plain(&pool.policy));
+    let (name, policy) = (harmless(&pool.name), harmless(&pool.policy));
     let mut text = format!("pool {name}: {policy}, {} in flight\n", pool.in_flight);
     let mut rows = vec![TITLES.map(str::to_owned)];
     rows.extend(pool.backends.iter().map(row));
@@ -72,27 +72,27 @@ fn row(backend: &BackendStatus) -> [String; 8] {
         None => backend.in_flight.to_string(),
     };
     [
-        plain(&backend.name),
-        plain(&state),
+        harmless(&backend.name),
+        harmless(&state),
         backend.weight.to_string(),
         in_flight,
         backend.requests.to_string(),
         backend.failures.to_string(),
         lasted(backend.since_seconds),
-        plain(&backend.cause),
+        harmless(&backend.cause),
     ]
 }
 
 /// Without what could move a terminal's cursor, turn its direction or hide: a cause may be what a
 /// backend has said.
-pub fn plain(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let is_sly = |letter: char| {
         letter.is_control()
             || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
             || matches!(letter, '\u{2060}'..='\u{2069}' | '\u{feff}')
     };
-    let plain = |letter: char| if is_sly(letter) { '?' } else { letter };
-    text.chars().map(plain).collect()
+    let shown = |letter: char| if is_sly(letter) { '?' } else { letter };
+    text.chars().map(shown).collect()
 }
 
 /// `3.2s`, `5m 2s`, `7h 1m` or `12d 3h`: its two largest units.

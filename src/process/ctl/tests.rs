@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::admin::json::{ForcedState, Status};
 
 use super::order::{Action, Change};
-use super::table::{lasted, plain, table};
+use super::table::{harmless, lasted, table};
 
 fn order(words: &str, admin: Option<&str>) -> Result<Order, String> {
     let words: Vec<&str> = words.split_whitespace().collect();
@@ -132,7 +132,7 @@ pool empty: ip-hash, 0 in flight
 ";
     assert_eq!(table(&status), wanted);
     let sly = "a\u{9b}1m\u{202e}b\u{200b}\n";
-    assert_eq!(plain(sly), "a?1m?b??");
+    assert_eq!(harmless(sly), "a?1m?b??");
     assert_eq!(
         (lasted(59.9), lasted(61.0)),
         ("59.9s".to_owned(), "1m 1s".to_owned())

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::percent;
-use crate::process::ctl::table::plain;
+use crate::process::ctl::table::harmless;
 
 /// Asks what became of a request; of the last one, if none is named. `see` asks the admin API.
 pub fn ask(
@@ -34,15 +34,15 @@ fn lines(told: &Value) -> String {
     let request = text(&told["request"]);
     lines.push(format!(
         "{request} for {}: {status}, {code}: {meaning}",
-        plain(client)
+        harmless(client)
     ));
     for (key, what) in [("request_id", "X-Request-Id"), ("trace", "traceparent")] {
         if let Some(value) = told[key].as_str() {
-            lines.push(format!("{what}: {}", plain(value)));
+            lines.push(format!("{what}: {}", harmless(value)));
         }
     }
     if let Some(cause) = told["cause"].as_str() {
-        lines.push(format!("cause: {}", plain(cause)));
+        lines.push(format!("cause: {}", harmless(cause)));
     }
     let attempts = told["attempts"].as_array().map_or(&[][..], Vec::as_slice);
     for (idx, attempt) in attempts.iter().enumerate() {
@@ -60,7 +60,7 @@ fn lines(told: &Value) -> String {
         let at = event["at_ms"].as_f64().unwrap_or_default();
         let (thread, what) = (text(&event["thread"]), text(&event["event"]));
         let channel = event["channel"].as_str();
-        let channel = channel.map_or(String::new(), |name| format!(" [{}]", plain(name)));
+        let channel = channel.map_or(String::new(), |name| format!(" [{}]", harmless(name)));
         lines.push(format!("{at:>10.3} ms  {thread}{channel}: {what}"));
     }
     lines.join("\n")
@@ -68,7 +68,7 @@ fn lines(told: &Value) -> String {
 
 /// A text without what a terminal would obey.
 fn text(value: &Value) -> String {
-    plain(value.as_str().unwrap_or("?"))
+    harmless(value.as_str().unwrap_or("?"))
 }
 
 #[cfg(test)]

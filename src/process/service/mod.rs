@@ -21,7 +21,8 @@ const LEAST_DESCRIPTORS: usize = 65_536;
 /// The manager waits so much longer for the end than the process says that it takes.
 const END_MARGIN: Duration = Duration::from_secs(5);
 /// Options whose value is a path: a service does not start where it was typed.
-const PATHS: [&str; 4] = [
+const PATHS: [&str; 5] = [
+    "--access-log",
     "--config",
     "--admin-token-file",
     "--state-file",
@@ -83,7 +84,9 @@ pub fn text(words: &[&str]) -> Result<String, Vec<String>> {
 fn absolute(words: &[&str]) -> Vec<String> {
     let mut is_path = false;
     let absolute = words.iter().map(|word| {
-        let path = is_path.then(|| std::path::absolute(word).ok()).flatten();
+        // `-` is no path, but what the manager logs.
+        let is_file = is_path && *word != "-";
+        let path = is_file.then(|| std::path::absolute(word).ok()).flatten();
         is_path = PATHS.contains(word);
         let path = path.and_then(|path| path.to_str().map(str::to_owned));
         path.unwrap_or_else(|| (*word).to_owned())

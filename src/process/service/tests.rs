@@ -109,6 +109,10 @@ fn paths_do_not_depend_on_where_they_were_typed() {
         "a/s",
         "--drain-dir",
         "/d",
+        "--access-log",
+        "l",
+        "--access-log",
+        "-",
         "--sticky",
         "a/s",
     ];
@@ -117,6 +121,10 @@ fn paths_do_not_depend_on_where_they_were_typed() {
         &format!("{here}/a/s"),
         "--drain-dir",
         "/d",
+        "--access-log",
+        &format!("{here}/l"),
+        "--access-log",
+        "-",
         "--sticky",
         "a/s",
     ];

@@ -11,7 +11,10 @@ use super::figures::{NONE, count, last, list, ms, rate, seconds, text};
 use super::lanes;
 use super::rates::Rates;
 use super::table::{Column, Line, Tone, clip, line, table};
-use crate::process::ctl::lasted;
+use crate::process::ctl::{harmless, lasted};
+
+/// The last moment that a date can tell: the end of the year 9999.
+const LAST_DATE_MS: u64 = 253_402_300_799_000;
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +125,7 @@ fn head(view: &View<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some((reason, since)) = view.lost {
         let since = lasted(since.as_secs_f64());
-        let text = format!("no report for {since}, trying again: {reason}");
+        let text = format!("no report for {since}, trying again: {}", harmless(reason));
         lines.push(line(Tone::Bad, text));
     }
     let sockets: Vec<String> = list(&live["listeners"]).iter().map(text).collect();
@@ -142,7 +145,8 @@ fn head(view: &View<'_>) -> Vec<Line> {
     let end = if view.has_keys {
         "; q leaves".to_owned()
     } else {
-        let now = Duration::from_millis(live["now_unix_ms"].as_u64().unwrap_or_default());
+        let now = live["now_unix_ms"].as_u64().unwrap_or_default();
+        let now = Duration::from_millis(now.min(LAST_DATE_MS));
         format!(", {}", httpdate::fmt_http_date(UNIX_EPOCH + now))
     };
     first.extend(line(Tone::Mute, end));

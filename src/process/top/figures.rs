@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use crate::process::ctl::{lasted, plain};
+use crate::process::ctl::{harmless, lasted};
 
 /// What is not known.
 pub const NONE: &str = "-";
 
 /// A text that came from anywhere: nothing in it is obeyed by a terminal.
 pub fn text(value: &Value) -> String {
-    value.as_str().map_or(NONE.to_owned(), plain)
+    value.as_str().map_or(NONE.to_owned(), harmless)
 }
 
 /// A whole number.

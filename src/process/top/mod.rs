@@ -33,7 +33,7 @@ use serde_json::Value;
 use self::order::{Asked, Order, read};
 use crate::process::ctl::client::Client;
 use crate::process::ctl::told::see;
-use crate::process::ctl::{ADMIN_VARIABLE, plain};
+use crate::process::ctl::{ADMIN_VARIABLE, harmless};
 
 /// Exit code if the balancer refused, or could not be reached.
 const FAILED: u8 = 1;
@@ -58,7 +58,7 @@ pub fn run(words: &[&str]) -> u8 {
     };
     let Err(reason) = followed else { return 0 };
     for line in reason.lines() {
-        eprintln!("threadbare top: {}", plain(line));
+        eprintln!("threadbare top: {}", harmless(line));
     }
     FAILED
 }

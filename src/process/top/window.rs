@@ -34,9 +34,10 @@ pub fn follow(order: Order, first: Value) -> Result<(), String> {
         left: order.count.map(|count| count - 1),
     };
     let ended = {
-        let screen = Screen::enter().map_err(|error| plain(&error))?;
         let (told, tell) = start_asker(order).map_err(|error| plain(&error))?;
+        // Signals first: one that comes behind this gives the terminal back.
         start_window(&tell).map_err(|error| plain(&error))?;
+        let screen = Screen::enter().map_err(|error| plain(&error))?;
         loop {
             shown.draw(&screen)?;
             if shown.left == Some(0) {

@@ -147,7 +147,7 @@ impl<'a> Entry<'a> {
                 let backend = last.and_then(|attempt| attempt.backend.as_ref());
                 backend.map_or(Value::Nothing, |backend| Value::Own(&backend.name))
             }
-            Field::Retries => Value::Number(story.attempts.len().saturating_sub(1) as u64),
+            Field::Retries => Value::Number(story.n_attempts.saturating_sub(1)),
             Field::Fate => Value::Own(story.fate.code()),
             Field::Cause => cause(story),
             Field::RequestId => foreign(story.request_id()),

@@ -123,13 +123,15 @@ impl AccessLog {
     ) {
         let mut story = Story::new(0, Instant::now());
         story.client = client;
-        let line = raw.split(|&byte| byte == b'\r' || byte == b'\n').next();
-        let line = line.unwrap_or_default();
+        // An empty line before the request is none of its own (RFC 9112 §2.2).
+        let mut lines = raw.split(|&byte| byte == b'\r' || byte == b'\n');
+        let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
         story
             .line
             .extend_from_slice(&line[..line.len().min(MAX_RAW)]);
-        story.fate = Fate::of_refusal(refusal.status);
-        story.status = refusal.status;
+        story.fate = Fate::of_refusal(refusal);
+        // Nothing was answered if nothing was written.
+        story.status = if n_written.1 > 0 { refusal.status } else { 0 };
         refusal.reason.clone_into(&mut story.cause);
         (story.head_out, story.bytes_out) = n_written;
         self.note(&mut Pen::default(), &story, None);
@@ -266,6 +268,7 @@ mod tests {
         for (raw, wanted) in [
             (&b"GET / HTTP/9\r\nHost: a"[..], "\"GET / HTTP/9\""),
             (b"\x16\x03\x01\n", "\"\\x16\\x03\\x01\""),
+            (b"\r\nGET /x HTTP/9\r\n", "\"GET /x HTTP/9\""),
             (b"", "\"-\""),
             (&many, &format!("\"{}\"", "x".repeat(MAX_RAW))),
         ] {

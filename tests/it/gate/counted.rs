@@ -20,7 +20,7 @@ fn counted(admin: &Admin) -> Vec<(String, u64)> {
     lines.filter(|(_, n)| *n > 0).collect()
 }
 
-/// These and no others are counted: a refusal is, just before its answer is sent.
+/// These and no others are counted: a refusal is, behind its answer and before its connection ends.
 #[track_caller]
 fn assert_counted(admin: &Admin, wanted: &[(&str, u64)]) {
     let wanted: Vec<_> = wanted

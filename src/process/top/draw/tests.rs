@@ -180,9 +180,11 @@ fn what_came_from_outside_is_never_obeyed_by_a_terminal() {
     for name in ["version", "listeners", "limits", "events", "pools"] {
         poison(&mut live[name]);
     }
-    for size in [USUAL, Size::ENDLESS] {
-        let text = drawn(&live, size).join("");
+    live["now_unix_ms"] = u64::MAX.into();
+    for (size, has_keys) in [(USUAL, true), (Size::ENDLESS, false)] {
+        let text = drawn_as(&live, size, has_keys, Some("\u{1b}[2J of ours")).join("");
         for shown in [
+            "?[2J of ours",
             "[2J????web1",
             "????change 1",
             "????queue_full",
