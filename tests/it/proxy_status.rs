@@ -1,8 +1,10 @@
 //! Proxy-Status (RFC 9209): who failed, in the words of the standard, for clients and for the proxy
 //! before us.
 
+use std::{fs, thread};
+
 use crate::harness::{
-    Answer, Backend, Client, ConfigFile, Gate, HangingPort, Threadbare, room_for, text,
+    Answer, Backend, Client, ConfigFile, Folder, Gate, HangingPort, Threadbare, room_for, text,
 };
 
 const NAME: [&str; 2] = ["--proxy-status", "lb.test"];
@@ -125,4 +127,43 @@ fn what_comes_to_no_backend_says_so() {
         let (answer, _): (Answer, Client) = answers.recv().expect("it is served now");
         assert_eq!(members(&answer), "lb.test; received-status=200");
     }
+}
+
+#[test]
+fn content_field_and_log_say_the_same_of_a_refusal() {
+    // Goal: why a request was refused is one thing, wherever it is told. Trick: one worker, held
+    // for longer than the queue's timeout; then half a head.
+    let gate = Gate::closed();
+    let backend = Backend::holding("done", &gate);
+    let folder = Folder::new();
+    let path = folder.path("access.log");
+    let options = [
+        &["--access-log", &path, "--access-format", "{status} {fate}"][..],
+        &["--proxy-status", "lb", "--queue-timeout", "200ms"],
+        &["--header-timeout", "300ms"],
+        &["--workers", "1", "--long-haul", "0"],
+    ];
+    let threadbare = Threadbare::before(&[backend.addr], &options.concat());
+    let held = threadbare.ask_slow(1);
+    backend.await_requests(1);
+    let late = threadbare.get("/late");
+    let mut slow = threadbare.client();
+    slow.send("GET / HTTP/1.1\r\nHost:");
+    for (answer, status, words) in [
+        (late, 503, "it waited too long for a worker"),
+        (slow.answer(), 408, "the head took too long"),
+    ] {
+        assert_eq!(answer.status, status);
+        assert!(answer.text().contains(words), "{}", answer.text());
+        let details = words.trim_start_matches("the ");
+        assert!(members(&answer).contains(details), "{answer:?}");
+    }
+    // A line is written a moment after its answer.
+    let lines = || fs::read_to_string(&path).unwrap_or_default();
+    while lines().lines().count() < 2 {
+        thread::yield_now();
+    }
+    assert_eq!(lines(), "503 QT\n408 HT\n");
+    gate.open();
+    assert!(held.recv().is_ok());
 }

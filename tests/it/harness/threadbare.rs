@@ -40,7 +40,6 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What a run that ends by itself left behind.
 /// So many workers, none that leaves them, and so much room in a queue that never gives up.
 pub fn room_for(n_workers: &'static str, n_queued: &'static str) -> [&'static str; 8] {
     let [long_haul, queue, timeout] = ["--long-haul", "--queue", "--queue-timeout"];
@@ -56,6 +55,7 @@ pub fn room_for(n_workers: &'static str, n_queued: &'static str) -> [&'static st
     ]
 }
 
+/// What a run that ends by itself left behind.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
