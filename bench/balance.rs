@@ -67,29 +67,13 @@ fn weighted_round_robin_one_of_256(bencher: Bencher, n: usize) {
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
 fn least_connections_idle(bencher: Bencher, n: usize) {
     let pool = Pool::of(n, even);
-    bencher.bench(|| {
-        least_connections(
-            &pool.seats,
-            pool.are_even,
-            pool.turn(),
-            &pool.loads(),
-            |_| true,
-        )
-    });
+    bencher.bench(|| pool.pick_least(true));
 }
 
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
 fn least_connections_busy(bencher: Bencher, n: usize) {
     let pool = Pool::busy(n, mixed);
-    bencher.bench(|| {
-        least_connections(
-            &pool.seats,
-            pool.are_even,
-            pool.turn(),
-            &pool.loads(),
-            |_| true,
-        )
-    });
+    bencher.bench(|| pool.pick_least(true));
 }
 
 #[divan::bench(threads = THREADS, args = POOL_SIZES, sample_size = N_PICKS)]
@@ -139,15 +123,7 @@ fn rendezvous_all_closed(bencher: Bencher, n: usize) {
 #[divan::bench(args = POOL_SIZES, sample_size = 100)]
 fn least_connections_all_closed(bencher: Bencher, n: usize) {
     let pool = Pool::busy(n, mixed);
-    bencher.bench(|| {
-        least_connections(
-            &pool.seats,
-            pool.are_even,
-            pool.turn(),
-            &pool.loads(),
-            |_| false,
-        )
-    });
+    bencher.bench(|| pool.pick_least(false));
 }
 
 #[divan::bench]
@@ -197,6 +173,12 @@ impl Pool {
 
     fn loads(&self) -> impl Iterator<Item = usize> + Clone {
         (0..self.seats.len()).map(|place| self.load(place))
+    }
+
+    /// By least connections, where all places are open, or none is.
+    fn pick_least(&self, are_open: bool) -> Option<usize> {
+        let (turn, loads) = (self.turn(), self.loads());
+        least_connections(&self.seats, self.are_even, turn, &loads, |_| are_open)
     }
 
     fn turn(&self) -> usize {

@@ -3,10 +3,10 @@
 //! Pure. The fields that frame a message or belong to one connection are nobody's to change: a
 //! backend that read another length than we wrote would take content for a second request.
 
-use crate::exchange::fields::{is_hop_by_hop, write_line};
+use crate::exchange::fields::is_hop_by_hop;
 use crate::exchange::forwarded::is_spelt_like;
 use crate::exchange::route::FieldEdits;
-use crate::intake::fields::{is_token, is_value};
+use crate::intake::fields::{is_token, is_value, write_line};
 
 /// Edits that were checked. By default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

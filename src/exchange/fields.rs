@@ -7,7 +7,7 @@ use crate::exchange::edits::Edits;
 use crate::exchange::forwarded;
 use crate::exchange::request_id::{self, is_request_id};
 use crate::intake::ClientRequest;
-use crate::intake::fields::list;
+use crate::intake::fields::{list, write_line};
 
 /// How a message's content is announced to the next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +61,6 @@ fn for_each_end_to_end<'a>(
             keep(name, value);
         }
     }
-}
-
-/// Writes one field line.
-pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the pair of fields that asks for another protocol, or agrees to it.

@@ -4,9 +4,8 @@
 //! own address appended.
 
 use crate::decimal::push_address;
-use crate::exchange::fields::write_line;
 use crate::intake::ClientRequest;
-use crate::intake::fields::list;
+use crate::intake::fields::{list, write_line};
 
 const FOR: &str = "X-Forwarded-For";
 const PROTO: &str = "X-Forwarded-Proto";

@@ -8,10 +8,10 @@ use std::io::Write as _;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::exchange::fields::write_line;
 use crate::exchange::forwarded::is_spelt_like;
 use crate::exchange::{Exchanger, Settings};
 use crate::intake::ClientRequest;
+use crate::intake::fields::write_line;
 use crate::system::draw_key;
 
 /// The field.

@@ -61,6 +61,14 @@ impl Fields {
     }
 }
 
+/// Writes one field line.
+pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The members of a comma-separated list (RFC 9110 §5.6.1), without the blanks around them and
 /// without the empty ones.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {

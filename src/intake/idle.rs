@@ -34,27 +34,27 @@ impl Idle {
     /// whether there is more to be found.
     pub fn wait<T>(&self, mut look: impl FnMut() -> Option<T>, has_more: impl Fn() -> bool) -> T {
         // Most find something here, and cost nobody anything.
-        let mut found = look();
-        while found.is_none() {
+        if let Some(found) = look() {
+            return found;
+        }
+        loop {
             let me = self.lie_down();
             // Once more: who called before this saw nobody.
-            found = look();
-            if found.is_some() {
+            if let Some(found) = look() {
                 if !self.get_up(me) {
                     // The call was for something else, which is somebody else's now.
                     self.pass_on(&has_more);
                 }
-                break;
+                return found;
             }
             while !self.was_called(me) {
                 thread::park();
             }
-            found = look();
-            if found.is_some() {
+            if let Some(found) = look() {
                 self.pass_on(&has_more);
+                return found;
             }
         }
-        found.unwrap_or_else(|| unreachable!("the loop ends with something"))
     }
 
     /// Something has come: wakes one, if one sleeps and none is on his way already.

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::intake::fields::write_line;
 use crate::intake::{ClientRequest, Refusal, Version};
 
 /// An answer that is ours: a refusal, or that no backend could answer.
@@ -79,9 +80,7 @@ pub fn write_own(
         line("Allow: ".to_owned());
     }
     if let Some(location) = &own.location {
-        out.extend_from_slice(b"Location: ");
-        out.extend_from_slice(location);
-        out.extend_from_slice(b"\r\n");
+        write_line(out, b"Location", location);
     }
     out.extend_from_slice(lines);
     write_connection(out, request, keep_alive);

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use crate::intake::fields::write_line;
 use crate::watch::Fate;
 
 /// The field.
@@ -34,10 +35,7 @@ pub fn write_received<'a>(
     // Lines of one name are one list (RFC 8941 §3.1): ours is its last member.
     for (field, value) in lines {
         if field.eq_ignore_ascii_case(FIELD.as_bytes()) {
-            out.extend_from_slice(FIELD.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+            write_line(out, FIELD.as_bytes(), value);
         }
     }
     write(out, &format_args!("{name}; received-status={status}"));

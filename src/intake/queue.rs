@@ -90,6 +90,11 @@ impl Queue {
         let now = Instant::now();
         job.queued_at = now;
         self.forget_taken(now);
+        self.put(job, now);
+    }
+
+    /// Puts it at the end, and calls a worker.
+    fn put(&mut self, job: Job, now: Instant) {
         let Some(open) = &self.open else {
             return self.refuse(job, Fate::Stopping);
         };
@@ -109,13 +114,12 @@ impl Queue {
     /// when to look again, none while nothing waits.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
         self.forget_taken(now);
-        let open = self.open.as_ref()?;
         while let Some(&oldest) = self.queued.front() {
             if now < oldest + self.timeout {
                 return Some(oldest + self.timeout);
             }
             self.queued.pop_front();
-            let Ok(job) = open.waiting.try_recv() else {
+            let Ok(job) = self.open.as_ref()?.waiting.try_recv() else {
                 continue;
             };
             if now >= job.queued_at + self.timeout {
@@ -123,13 +127,7 @@ impl Queue {
             } else {
                 // A worker took the old one just before us, and this one is younger: it goes to
                 // the end, where it keeps its age.
-                match open.jobs.try_send(job) {
-                    Ok(()) => {
-                        self.queued.push_back(now);
-                        self.idle.call();
-                    }
-                    Err(error) => self.refuse(error.into_inner(), Fate::QueueFull),
-                }
+                self.put(job, now);
             }
         }
         None

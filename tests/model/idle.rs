@@ -1,10 +1,11 @@
 //! Sleeping workers under every interleaving with jobs that come and a queue that closes.
 
 use std::collections::VecDeque;
+use std::iter::from_fn;
 use std::sync::Arc;
 
 use loom::sync::Mutex;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use threadbare::intake::Idle;
 
 use crate::{NO_PANIC, Outcomes, run_all};
@@ -44,6 +45,14 @@ impl Queue {
     }
 }
 
+/// Two workers, each with this body.
+fn start_two<T: 'static>(queue: &Arc<Queue>, body: fn(&Queue) -> T) -> [JoinHandle<T>; 2] {
+    [(); 2].map(|()| {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || body(&queue))
+    })
+}
+
 #[test]
 fn no_job_lies_while_a_worker_sleeps() {
     // Goal: two jobs, two workers that take one each and are gone: nobody else can take the second,
@@ -53,10 +62,7 @@ fn no_job_lies_while_a_worker_sleeps() {
     let noted = seen.clone();
     run_all(MAX_PREEMPTIONS, move || {
         let queue = Arc::new(Queue::default());
-        let workers = [(); 2].map(|()| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.recv())
-        });
+        let workers = start_two(&queue, |queue| queue.recv());
         queue.push(1);
         queue.push(2);
         noted.note(workers.map(|worker| worker.join().expect(NO_PANIC)));
@@ -72,10 +78,7 @@ fn who_is_called_for_nothing_is_there_for_the_next_job() {
     let noted = seen.clone();
     run_all(MAX_PREEMPTIONS, move || {
         let queue = Arc::new(Queue::default());
-        let workers = [(); 2].map(|()| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || queue.recv())
-        });
+        let workers = start_two(&queue, |queue| queue.recv());
         queue.push(1);
         let is_expired = queue.jobs.lock().expect(NO_PANIC).0.pop_front().is_some();
         queue.push(2);
@@ -96,10 +99,7 @@ fn closing_wakes_everybody_and_loses_no_job() {
     let noted = seen.clone();
     run_all(MAX_PREEMPTIONS, move || {
         let queue = Arc::new(Queue::default());
-        let workers = [(); 2].map(|()| {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || std::iter::from_fn(|| queue.recv()).count())
-        });
+        let workers = start_two(&queue, |queue| from_fn(|| queue.recv()).count());
         queue.push(1);
         queue.close();
         let served = workers.map(|worker| worker.join().expect(NO_PANIC));

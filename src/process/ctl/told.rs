@@ -31,6 +31,11 @@ pub fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, String> {
         .map_err(|error| format!("what answers there is no threadbare: {error}"))
 }
 
+/// The things in a list; none if it is no list.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// What a refusal says: a line, or for a configuration a line for each error.
 fn complaint(status: u16, content: &[u8]) -> String {
     let complaint: Complaint = serde_json::from_slice(content).unwrap_or_default();

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::percent;
 use crate::process::ctl::table::harmless;
+use crate::process::ctl::told::list;
 
 /// Asks what became of a request; of the last one, if none is named. `see` asks the admin API.
 pub fn ask(
@@ -44,19 +45,16 @@ fn lines(told: &Value) -> String {
     if let Some(cause) = told["cause"].as_str() {
         lines.push(format!("cause: {}", harmless(cause)));
     }
-    let attempts = told["attempts"].as_array().map_or(&[][..], Vec::as_slice);
-    for (idx, attempt) in attempts.iter().enumerate() {
+    for (idx, attempt) in list(&told["attempts"]).iter().enumerate() {
         let (backend, why) = (text(&attempt["backend"]), text(&attempt["why"]));
         let ended = text(&attempt["ended"]);
         lines.push(format!("attempt {}: {backend} ({why}): {ended}", idx + 1));
-        let passed_over = attempt["passed_over"].as_array();
-        for other in passed_over.map_or(&[][..], Vec::as_slice) {
+        for other in list(&attempt["passed_over"]) {
             let (backend, why) = (text(&other["backend"]), text(&other["why"]));
             lines.push(format!("  not {backend}: {why}"));
         }
     }
-    let events = told["timeline"].as_array().map_or(&[][..], Vec::as_slice);
-    for event in events {
+    for event in list(&told["timeline"]) {
         let at = event["at_ms"].as_f64().unwrap_or_default();
         let (thread, what) = (text(&event["thread"]), text(&event["event"]));
         let channel = event["channel"].as_str();

@@ -7,10 +7,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::figures::{NONE, count, last, list, ms, rate, seconds, text};
+use super::figures::{NONE, count, last, ms, rate, seconds, text};
 use super::lanes;
 use super::rates::Rates;
 use super::table::{Column, Line, Tone, clip, line, table};
+use crate::process::ctl::told::list;
 use crate::process::ctl::{harmless, lasted};
 
 /// The last moment that a date can tell: the end of the year 9999.

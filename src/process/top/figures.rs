@@ -51,11 +51,6 @@ pub fn last(list: &Value) -> &Value {
         .unwrap_or(NOTHING)
 }
 
-/// The things in a list; none if it is no list.
-pub fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::draw::Section;
-use super::figures::{list, ms, text};
+use super::figures::{ms, text};
 use super::table::{Column, Line, Tone, line, table};
+use crate::process::ctl::told::list;
 
 /// Threads that have lanes of their own at most; more are letters, whatever the room is.
 const MAX_LANES: usize = 24;
