@@ -228,7 +228,7 @@ fn fields_of(n_fields: usize) -> Fields {
 
 fn request_with(fields: Fields) -> ClientRequest {
     ClientRequest {
-        method: "GET".to_owned(),
+        method: "GET".into(),
         target: b"/".to_vec(),
         version: Version::Http11,
         fields,

@@ -158,7 +158,7 @@ fn check_origin(request: &ClientRequest) -> Result<(), Problem> {
 /// of ours, which takes its place. A frame has another `Sec-Fetch-Dest`, and a form Origin.
 fn is_followed_link(request: &ClientRequest) -> bool {
     let says = |name, wanted: &[u8]| request.fields.all(name).any(|value| value == wanted);
-    request.method.as_str() == "GET"
+    request.method == "GET"
         && request.fields.all("Origin").next().is_none()
         && says("Sec-Fetch-Mode", b"navigate")
         && says("Sec-Fetch-Dest", b"document")

@@ -127,7 +127,7 @@ impl Admin {
         let place = Place::find(&request.target)?;
         let now = Instant::now();
         let site = &self.site;
-        match (request.method.as_str(), &place) {
+        match (&*request.method, &place) {
             ("GET" | "HEAD", _) => {
                 let answer = self.show(&place, request, now)?;
                 read::<Nothing>(content)?;

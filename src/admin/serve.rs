@@ -121,7 +121,7 @@ fn note(request: &ClientRequest, answer: &Answer) {
     let who = request
         .address
         .map_or("a local client".to_owned(), |a| a.to_string());
-    if ["GET", "HEAD"].contains(&request.method.as_str()) && status < 400 {
+    if ["GET", "HEAD"].contains(&&*request.method) && status < 400 {
         debug!("admin: {method} {target} by {who}: {status}");
     } else {
         info!("admin: {method} {target} by {who}: {status}");

@@ -2,13 +2,11 @@
 
 use crate::decimal::push_number;
 use crate::exchange::fields::{self, Changes, Length};
+use crate::exchange::response_head::ResponseHead;
 use crate::intake::check::parse_length;
 use crate::intake::fields::list;
 use crate::intake::own::write_connection;
 use crate::intake::{ClientRequest, Version, proxy_status};
-
-/// Field lines taken from a backend's answer at most, the same as ureq's limit.
-pub const MAX_RESPONSE_FIELDS: usize = 128;
 
 /// How the content of an answer goes to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,25 +35,21 @@ pub struct Plan {
 /// Writes the client's head for a backend's answer; an error says why that is a bad one.
 pub fn write_backend_head(
     out: &mut Vec<u8>,
-    head: &[u8],
+    head: &mut ResponseHead,
     request: &ClientRequest,
     keep_alive: bool,
     changes: &Changes,
 ) -> Result<Plan, &'static str> {
-    let mut lines = [httparse::EMPTY_HEADER; MAX_RESPONSE_FIELDS];
-    let mut parsed = httparse::Response::new(&mut lines);
-    if !matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
-        return Err("its head is malformed");
-    }
-    let status = parsed.code.unwrap_or_default();
+    head.read()?;
+    let status = head.status;
     if status == 101 {
         return Err("it switched protocols and nobody asked it to");
     }
-    let lines = parsed
-        .headers
-        .iter()
-        .map(|line| (line.name.as_bytes(), line.value));
-    let length = content_length(lines.clone())?;
+    let lines = head.lines();
+    let length = match head.announced {
+        Some(announced) => Some(announced.length),
+        None => content_length(lines.clone())?,
+    };
     let framing = match length {
         _ if request.is_head() || matches!(status, 204 | 304) => Framing::Empty,
         Some(length) => Framing::Sized(length),
@@ -68,12 +62,11 @@ pub fn write_backend_head(
         Framing::Empty | Framing::UntilClose => Length::Unannounced,
     };
     let keep_alive = keep_alive && framing != Framing::UntilClose;
-    let reason = parsed.reason.unwrap_or_default();
     out.extend_from_slice(b"HTTP/1.1 ");
     // ureq lets none below 100 through.
     push_number(out, status.into());
     out.push(b' ');
-    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(head.reason());
     out.extend_from_slice(b"\r\n");
     let kept_length = framing == Framing::Empty && status != 204;
     fields::write_response_fields(out, lines.clone(), announced, kept_length, changes);
@@ -135,9 +128,10 @@ mod tests {
 
     fn head(method: &str, version: Version, answer: &str) -> Result<(Plan, String), &'static str> {
         let answer = answer.replace('\n', "\r\n") + "\r\n\r\n";
-        let mut out = Vec::new();
+        let (mut out, mut head) = (Vec::new(), ResponseHead::default());
+        head.set(answer.as_bytes());
         let (request, changes) = (request(method, version), Changes::default());
-        let plan = write_backend_head(&mut out, answer.as_bytes(), &request, true, &changes)?;
+        let plan = write_backend_head(&mut out, &mut head, &request, true, &changes)?;
         Ok((plan, String::from_utf8_lossy(&out).replace('\r', "")))
     }
 

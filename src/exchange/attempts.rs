@@ -11,7 +11,7 @@ use crate::exchange::retry::{Asked, Failure, Step, next_step};
 use crate::exchange::turn::{GiveUp, Turn};
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding, sticky};
-use crate::intake::ClientRequest;
+use crate::intake::{ClientRequest, ContentFraming};
 use crate::pool::{Claim, Picked, Retrying};
 use crate::watch::Fate;
 
@@ -42,6 +42,7 @@ struct Course<'a> {
 }
 
 /// What follows an attempt.
+#[allow(clippy::large_enum_variant)] // one at a time, and a box would cost more than the move
 enum Next {
     /// Whoever is picked.
     Pick,
@@ -63,9 +64,14 @@ impl Exchanger<'_> {
         content: &mut Content,
         client: &mut Watched,
     ) -> Result<Answered, GiveUp> {
+        // Without content no time has passed since then.
+        let now = match request.framing {
+            ContentFraming::Empty => self.story.begun,
+            _ => Instant::now(),
+        };
         let mut course = Course {
             to,
-            turn: Turn::new(to, request, deadline, self.new_notes()),
+            turn: Turn::new(to, request, deadline, now, self.new_notes()),
             target: to.target(&request.target),
             upgrade,
             is_trusted: self.settings.trust.covers(request.address),
@@ -81,20 +87,21 @@ impl Exchanger<'_> {
             let picked = match next {
                 Next::Done(answered) => return Ok(answered),
                 Next::Other(picked) | Next::Again(picked) => picked,
-                Next::Pick => match self.pick(&course.turn, course.give_up.is_unsent(), client) {
-                    Ok(picked) => picked,
-                    Err(unpicked) => {
-                        course.cancel_retry();
-                        return Err(self.not_picked(&unpicked, course.give_up));
+                Next::Pick => {
+                    course.turn.move_on();
+                    match self.pick(&course.turn, course.give_up.is_unsent(), client) {
+                        Ok(picked) => picked,
+                        Err(unpicked) => {
+                            course.cancel_retry();
+                            return Err(self.not_picked(&unpicked, course.give_up));
+                        }
                     }
-                },
+                }
             };
-            if !course.turn.tried.is_empty() {
+            if course.turn.is_retry() {
                 self.counters.note_further_attempt();
             }
-            if !on_new_connection {
-                course.turn.tried.push(picked.claim.backend().id);
-            }
+            course.turn.begin(picked.claim.backend().id);
             next = self.attempt(&mut course, picked, on_new_connection, content, client)?;
         }
     }
@@ -173,6 +180,7 @@ impl Exchanger<'_> {
             };
             self.note_failed(to, picked.claim.backend(), &failed);
             if course.step_after(failure, content) == Step::Retry {
+                course.turn.move_on();
                 if let Some(other) = self.pick_another(&course.turn) {
                     course.give_up = GiveUp::Answer(failed.status(), failed.explain());
                     return Next::Other(other);

@@ -9,6 +9,7 @@ use ureq::unversioned::transport::Buffers;
 
 use crate::exchange::desk::{Desk, Phase};
 use crate::exchange::interim::is_interim;
+use crate::exchange::response_head::Announced;
 
 /// Room for output: ureq's head, or a piece of content.
 const OUTPUT_SIZE: usize = 16 * 1024;
@@ -16,6 +17,9 @@ const OUTPUT_SIZE: usize = 16 * 1024;
 const INPUT_SIZE: usize = 16 * 1024;
 /// Room for input at most: the longest head of an answer. Longer: 502.
 pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// What ureq is told when the rest of an answer is none of its business: no content, and no other
+/// exchange on this connection. HTTP/1.0 says the latter in the fewest words.
+const STAND_IN: &[u8] = b"HTTP/1.0 204 \r\n\r\n";
 
 /// One worker's buffers.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct WireBuffers {
     start: usize,
     end: usize,
     has_progressed: bool,
+    /// ureq reads [`STAND_IN`] next, instead of the input.
+    has_stand_in: bool,
 }
 
 impl WireBuffers {
@@ -48,14 +54,22 @@ impl WireBuffers {
             start: 0,
             end: 0,
             has_progressed: false,
+            has_stand_in: false,
         }
     }
 
-    /// Ready for the next connection. Room that a long head took is given back.
-    pub fn cleared(mut self) -> WireBuffers {
+    /// Back onto the desk, ready for the next connection. Room that a long head took is freed.
+    pub fn give_back(self) {
+        let desk = Arc::clone(&self.desk);
+        let buffers = self.cleared();
+        desk.with(|attempt| attempt.buffers = Some(buffers));
+    }
+
+    fn cleared(mut self) -> WireBuffers {
         self.start = 0;
         self.end = 0;
         self.has_progressed = false;
+        self.has_stand_in = false;
         if self.input.len() > INPUT_SIZE {
             self.input.truncate(INPUT_SIZE);
             self.input.shrink_to_fit();
@@ -66,6 +80,38 @@ impl WireBuffers {
     /// The first `amount` bytes of the output.
     pub fn output_part(&self, amount: usize) -> &[u8] {
         &self.output[..amount]
+    }
+
+    /// What was received and not read.
+    pub fn pending(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    /// Appends what is pending, `most` bytes at most.
+    pub fn take(&mut self, out: &mut Vec<u8>, most: usize) -> usize {
+        let pending = self.pending();
+        let n = pending.len().min(most);
+        out.extend_from_slice(&pending[..n]);
+        self.start += n;
+        n
+    }
+
+    /// Takes the head of an answer that has announced its length, if that is what is pending, and
+    /// all of it. ureq is told of another.
+    pub fn take_sized(&mut self) -> Option<Announced> {
+        let pending = &self.input[self.start..self.end];
+        let (n, announced) = self.desk.with(|attempt| {
+            let is_awaited = attempt.phase == Phase::Waiting && !attempt.is_head;
+            let (n, announced) = is_awaited
+                .then(|| attempt.response_head.take_sized(pending))
+                .flatten()?;
+            attempt.phase = Phase::Answered;
+            attempt.n_buffered = pending.len() - n;
+            Some((n, announced))
+        })?;
+        self.start += n;
+        self.has_stand_in = true;
+        Some(announced)
     }
 
     fn note_buffered(&self) {
@@ -80,7 +126,10 @@ impl Buffers for WireBuffers {
     }
 
     fn input(&self) -> &[u8] {
-        &self.input[self.start..self.end]
+        if self.has_stand_in {
+            return STAND_IN;
+        }
+        self.pending()
     }
 
     fn input_append_buf(&mut self) -> &mut [u8] {
@@ -110,13 +159,17 @@ impl Buffers for WireBuffers {
 
     fn input_consume(&mut self, amount: usize) {
         self.has_progressed = amount > 0;
+        if self.has_stand_in {
+            debug_assert!(amount == 0 || amount == STAND_IN.len(), "a part of a head");
+            self.has_stand_in = amount == 0;
+            return;
+        }
         let consumed = &self.input[self.start..self.start + amount];
         self.desk.with(|attempt| {
             // ureq consumes a head as a whole, and an interim one (1xx) like a final one: what is
             // consumed last while we wait is the head of the answer.
             if amount > 0 && attempt.phase == Phase::Waiting {
-                attempt.response_head.clear();
-                attempt.response_head.extend_from_slice(consumed);
+                attempt.response_head.set(consumed);
                 if !is_interim(consumed) {
                     attempt.phase = Phase::Answered;
                 }
@@ -138,6 +191,9 @@ impl Buffers for WireBuffers {
 
 /// Writes both parts, in as few calls as the socket takes.
 pub fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Result<()> {
+    if content.is_empty() {
+        return stream.write_all(head); // which the kernel can do with less ado
+    }
     let mut parts = [IoSlice::new(head), IoSlice::new(content)];
     let mut left = &mut parts[..];
     IoSlice::advance_slices(&mut left, 0);
@@ -181,15 +237,55 @@ mod tests {
         buffers.input_consume(heads[1].len());
         desk.with(|attempt| {
             assert_eq!(attempt.phase, Phase::Answered);
-            assert_eq!(attempt.response_head, heads[1]);
+            assert_eq!(attempt.response_head.bytes(), heads[1]);
             assert_eq!(attempt.n_buffered, b"content".len());
         });
         buffers.input_consume(3);
         assert_eq!(buffers.input(), b"tent");
         assert_eq!(
-            desk.with(|attempt| attempt.response_head.len()),
+            desk.with(|attempt| attempt.response_head.bytes().len()),
             heads[1].len()
         );
+    }
+
+    #[test]
+    fn ureq_is_told_of_an_empty_answer_instead_of_a_sized_one() {
+        let desk = Arc::new(new_desk());
+        let mut buffers = WireBuffers::new(Arc::clone(&desk));
+        let head = b"HTTP/1.1 404 No\r\nContent-Length: 7\r\n\r\n";
+        append(&mut buffers, &head[..20]);
+        // Not before the request was sent, nor before all of the head is here.
+        assert_eq!(buffers.take_sized(), None);
+        desk.with(|attempt| attempt.phase = Phase::Waiting);
+        assert_eq!(buffers.take_sized(), None);
+        append(&mut buffers, &[&head[20..], b"content"].concat());
+        let announced = buffers.take_sized().expect("the head is whole");
+        assert_eq!((announced.length, announced.closes), (7, false));
+        assert_eq!(buffers.input(), STAND_IN);
+        buffers.input_consume(STAND_IN.len());
+        assert_eq!(buffers.take_sized(), None, "once for each answer");
+        desk.with(|attempt| {
+            assert_eq!(attempt.phase, Phase::Answered);
+            assert_eq!(attempt.response_head.bytes(), head);
+            assert_eq!(attempt.n_buffered, 7);
+        });
+        let mut content = b"its ".to_vec();
+        assert_eq!(buffers.take(&mut content, 3), 3);
+        assert_eq!(buffers.take(&mut content, 9), 4);
+        assert_eq!(buffers.take(&mut content, 9), 0);
+        assert_eq!(content, b"its content");
+    }
+
+    #[test]
+    fn content_that_a_head_answer_announces_is_not_awaited() {
+        let desk = Arc::new(new_desk());
+        let mut buffers = WireBuffers::new(Arc::clone(&desk));
+        desk.with(|attempt| (attempt.phase, attempt.is_head) = (Phase::Waiting, true));
+        append(
+            &mut buffers,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
+        );
+        assert_eq!(buffers.take_sized(), None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 use crate::exchange::Timeouts;
 use crate::exchange::buffers::WireBuffers;
 use crate::exchange::desk::{Desk, Source};
-use crate::exchange::transport::{TICK, Wire};
+use crate::exchange::stream::TICK;
+use crate::exchange::transport::Wire;
 use crate::pool::{Backend, dial};
 
 /// ureq asks for a resolver; the addresses are the pool's business.
@@ -83,14 +84,13 @@ impl Connector for WireConnector {
         });
         let buffers = buffers.unwrap_or_else(|| WireBuffers::new(Arc::clone(&self.desk)));
         let desk = Arc::clone(&self.desk);
-        let idle_timeout = self.timeouts.idle;
         Ok(Some(Wire::new(
             stream,
             backend,
             desk,
             buffers,
             !is_early,
-            idle_timeout,
+            self.timeouts,
         )))
     }
 }

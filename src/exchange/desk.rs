@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use crate::exchange::buffers::WireBuffers;
 use crate::exchange::interim::is_switch;
+use crate::exchange::response_content::SizedContent;
+use crate::exchange::response_head::ResponseHead;
 use crate::intake::Peer;
 use crate::pool::Backend;
 use crate::watch::{Doing, Sheet};
@@ -69,6 +71,8 @@ pub struct Attempt {
     pub head: Vec<u8>,
     /// In: what goes out with the head. Alone, once the head has been sent.
     pub opening: Opening,
+    /// In: HEAD is asked, so that no content comes, whatever is announced.
+    pub is_head: bool,
     /// In: the backend is asked to switch to another protocol.
     pub asks_to_switch: bool,
     /// In: not all of the content is in memory.
@@ -92,7 +96,9 @@ pub struct Attempt {
     /// Out: when a new connection was there, when all was sent, when an answer began.
     pub marks: Marks,
     /// Out: the answer's head, as received.
-    pub response_head: Vec<u8>,
+    pub response_head: ResponseHead,
+    /// Out: the content behind it, where ureq has no part in that.
+    pub sized: Option<SizedContent>,
     /// Out: bytes of the answer that are here already, behind the head.
     pub n_buffered: usize,
     /// Out: a connection on which an answer came, or may have come, before all was sent.
@@ -118,7 +124,7 @@ impl Attempt {
     /// Puts the connection aside if it speaks another protocol now, as it was asked to; else gives
     /// it back. `input` is what ureq did not read of it.
     pub fn keep_switched(&mut self, stream: TcpStream, input: &[u8]) -> Option<TcpStream> {
-        if !self.asks_to_switch || !is_switch(&self.response_head) {
+        if !self.asks_to_switch || !is_switch(self.response_head.bytes()) {
             return Some(stream);
         }
         let behind = [input, &self.ahead].concat();
@@ -143,6 +149,7 @@ impl Desk {
             source: Source::Any,
             head: Vec::new(),
             opening: Opening::Alone,
+            is_head: false,
             asks_to_switch: false,
             is_streamed: false,
             peer: None,
@@ -154,7 +161,8 @@ impl Desk {
             is_reused: false,
             has_received: false,
             marks: Marks::default(),
-            response_head: Vec::new(),
+            response_head: ResponseHead::default(),
+            sized: None,
             n_buffered: 0,
             early: None,
             switched: None,
@@ -166,21 +174,18 @@ impl Desk {
         }
     }
 
-    /// Notes that from now on an answer is waited for; false: it has begun already.
-    pub fn note_sent(&self, now: Instant) -> bool {
-        self.with(|attempt| {
-            if attempt.marks.sent.is_none() {
-                attempt.marks.sent = Some(now);
-                self.sheet.lane.set(Doing::Waiting, now);
-            }
-            attempt.marks.first_byte.is_none()
-        })
+    /// Notes that from now on an answer is waited for.
+    pub fn note_sent(&self, now: Instant) {
+        self.with(|attempt| attempt.marks.sent = Some(now));
+        self.sheet.lane.set(Doing::Waiting, now);
     }
 
-    /// Notes that an answer begins.
+    /// Notes that some of an answer is here.
     pub fn note_first_byte(&self) {
-        let now = Some(Instant::now());
-        self.with(|attempt| attempt.marks.first_byte = now);
+        let now = Instant::now();
+        self.with(|attempt| {
+            attempt.marks.first_byte.get_or_insert(now);
+        });
     }
 
     /// Reads or changes the attempt.

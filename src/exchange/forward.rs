@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::{HeaderValue, Method, Request, Response, Uri, header};
-use ureq::{Agent, Body, BodyReader, SendBody};
+use ureq::{Agent, Body, SendBody};
 
 use crate::exchange::buffers::MAX_RESPONSE_HEAD;
 use crate::exchange::connect::{NoResolver, WireConnector};
@@ -13,6 +13,8 @@ use crate::exchange::desk::{Desk, Marks, Opening, Phase, Source, Switched};
 use crate::exchange::edits::Edits;
 use crate::exchange::failed::Failed;
 use crate::exchange::fields::{self, Added, Length};
+use crate::exchange::response_content::ResponseContent;
+use crate::exchange::response_head::ResponseHead;
 use crate::exchange::retry::Failure;
 use crate::exchange::upload::Upload;
 use crate::intake::{Client, ClientRequest};
@@ -62,10 +64,10 @@ pub struct Errand<'a> {
 pub struct BackendResponse {
     /// The status.
     pub status: u16,
-    /// The head as received, status line and all.
-    pub head: Vec<u8>,
+    /// The head as received.
+    pub head: ResponseHead,
     /// The content behind it, decoded.
-    pub content: BodyReader<'static>,
+    pub content: ResponseContent,
     /// How many bytes of it (or of its framing) are here already.
     pub n_buffered: usize,
 }
@@ -99,7 +101,8 @@ impl Forwarder {
             .timeout_connect(None)
             .timeout_send_request(None)
             .timeout_send_body(None)
-            .timeout_recv_response(Some(timeouts.response))
+            // The transport keeps this one: ureq would look at its clock once more for each step.
+            .timeout_recv_response(None)
             .timeout_recv_body(None)
             .build();
         let agent = Agent::with_parts(config, connector, NoResolver);
@@ -107,7 +110,7 @@ impl Forwarder {
             agent,
             desk,
             idle_timeout: timeouts.idle,
-            uri: Uri::from_static("http://backend/"),
+            uri: Uri::from_static("http://b/"),
         }
     }
 
@@ -166,6 +169,7 @@ impl Forwarder {
             edits: errand.edits,
             request_id: errand.request_id,
         };
+        drop(self.desk.with(|attempt| attempt.sized.take())); // outside the lock
         self.desk.with(|attempt| {
             attempt.head.clear();
             write_head(&mut attempt.head, errand, request, &added);
@@ -180,6 +184,7 @@ impl Forwarder {
                 (false, false) => Opening::WithContent,
                 (false, true) => Opening::AwaitingContinue,
             };
+            attempt.is_head = request.is_head();
             attempt.asks_to_switch = errand.upgrade.is_some();
             attempt.peer = client.peer();
             attempt.is_streamed = !content.is_read();
@@ -223,14 +228,23 @@ impl Forwarder {
     }
 
     fn answered(&self, response: Response<Body>) -> BackendResponse {
-        let status = response.status().as_u16();
-        let content = response.into_body().into_reader();
-        self.desk.with(|attempt| BackendResponse {
+        let (head, sized, n_buffered) = self.desk.with(|attempt| {
+            let head = std::mem::take(&mut attempt.response_head);
+            (head, attempt.sized.take(), attempt.n_buffered)
+        });
+        let (status, content) = if let Some(content) = sized {
+            (head.status, ResponseContent::Sized(content))
+        } else {
+            let status = response.status().as_u16();
+            let content = response.into_body().into_reader();
+            (status, ResponseContent::Decoded(content))
+        };
+        BackendResponse {
             status,
-            head: std::mem::take(&mut attempt.response_head),
+            head,
             content,
-            n_buffered: attempt.n_buffered,
-        })
+            n_buffered,
+        }
     }
 
     /// How far the attempt came, when, and whether its connection had served another before.
@@ -254,7 +268,7 @@ impl Forwarder {
     }
 
     /// Gives the memory of a head back for the next answer.
-    pub fn recycle(&self, head: Vec<u8>) {
+    pub fn recycle(&self, head: ResponseHead) {
         self.desk.with(|attempt| attempt.response_head = head);
     }
 
@@ -299,7 +313,8 @@ impl Drop for Forwarder {
     /// The buffers know the desk that they lie on: without this, neither would ever go.
     fn drop(&mut self) {
         let buffers = self.desk.with(|attempt| attempt.buffers.take());
-        drop(buffers); // outside the lock
+        let sized = self.desk.with(|attempt| attempt.sized.take());
+        drop((buffers, sized)); // outside the lock
     }
 }
 

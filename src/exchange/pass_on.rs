@@ -1,7 +1,6 @@
 //! A backend's answer on its way to the client, and what follows if that breaks off.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use log::debug;
 
@@ -37,7 +36,7 @@ impl Exchanger<'_> {
         let may_keep = self.may_keep(request, content, client);
         self.out.clear();
         let changes = to.response_changes(cookie.as_deref(), &self.story, &self.settings);
-        let head = &response.head;
+        let head = &mut response.head;
         let plan = match write_backend_head(&mut self.out, head, request, may_keep, &changes) {
             Ok(plan) => plan,
             Err(reason) => {
@@ -51,7 +50,7 @@ impl Exchanger<'_> {
         };
         if claim.is_trial() && !is_failure {
             // What follows may take long, and others wait for what this one says.
-            to.pool.exchange_succeeded(&backend, Instant::now());
+            to.pool.exchange_succeeded(&backend);
         }
         (self.story.status, self.story.head_out) = (plan.status, self.out.len() as u64);
         self.sheet
@@ -62,7 +61,7 @@ impl Exchanger<'_> {
         let (framing, keep_alive) = (plan.framing, plan.keep_alive);
         let relayed = relay(
             &mut self.out,
-            &mut response.content,
+            |out, room| response.content.read(out, room),
             framing,
             is_here,
             client,
@@ -70,7 +69,7 @@ impl Exchanger<'_> {
         let sent = relayed.and_then(|()| {
             // Before the client sees the end: its next request may be judged by what this one was.
             if !is_failure {
-                to.pool.exchange_succeeded(&backend, Instant::now());
+                to.pool.exchange_succeeded(&backend);
             }
             self.post.release();
             drop(claim);

@@ -1,6 +1,6 @@
 //! Passes an answer's content from the backend to the client, piece by piece as it comes.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 
 use crate::exchange::answer::Framing;
 use crate::intake::Client;
@@ -23,12 +23,15 @@ pub enum Broken {
 /// left in `out`: the caller settles everything with the backend before the client, who may ask
 /// again at once, can see that its answer is complete.
 ///
+/// `read` appends a piece of the content, with no more bytes than it is told, and says how many; 0
+/// is the end.
+///
 /// When `is_here` says that content came with the head, the first piece goes out in the same
 /// write; otherwise the head goes first, because the content may take any time (server-sent
 /// events).
 pub fn relay(
     out: &mut Vec<u8>,
-    content: &mut impl Read,
+    mut read: impl FnMut(&mut Vec<u8>, usize) -> io::Result<usize>,
     framing: Framing,
     is_here: bool,
     client: &mut dyn Client,
@@ -38,7 +41,7 @@ pub fn relay(
         flush(out, client)?;
     }
     loop {
-        let n = read_piece(out, content, framing, n_total).map_err(Broken::Backend)?;
+        let n = read_piece(out, &mut read, framing, n_total).map_err(Broken::Backend)?;
         n_total += n as u64;
         match framing {
             Framing::Sized(length) if n == 0 && n_total < length => {
@@ -70,7 +73,7 @@ pub fn flush(out: &mut Vec<u8>, client: &mut dyn Client) -> Result<(), Broken> {
 /// Appends one piece of content as the client shall see it. 0: there is no more.
 fn read_piece(
     out: &mut Vec<u8>,
-    content: &mut impl Read,
+    read: &mut impl FnMut(&mut Vec<u8>, usize) -> io::Result<usize>,
     framing: Framing,
     n_before: u64,
 ) -> io::Result<usize> {
@@ -80,8 +83,8 @@ fn read_piece(
     } else {
         0
     };
-    // No more room than can be filled, because room is filled with zeros first; but some, because
-    // the read that finds nothing more is what ends the content.
+    // No more room than can be filled, because room may be filled with zeros first; but some,
+    // because the read that finds nothing more is what ends the content.
     let room = match framing {
         Framing::Empty => 1,
         Framing::Sized(length) => usize::try_from(length.saturating_sub(n_before))
@@ -89,19 +92,13 @@ fn read_piece(
             .clamp(1, PIECE),
         Framing::Chunked | Framing::UntilClose => PIECE,
     };
-    out.resize(start + gap + room, 0);
-    let result = loop {
-        match content.read(&mut out[start + gap..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => break result,
-        }
-    };
+    out.resize(start + gap, 0);
+    let result = read(out, room);
     let n = *result.as_ref().unwrap_or(&0);
     if n == 0 {
         out.truncate(start);
         return result;
     }
-    out.truncate(start + gap + n);
     if framing == Framing::Chunked {
         // The length with leading zeros fills its room (RFC 9112 §7.1 allows them).
         let line = &mut out[start..start + gap];
@@ -134,8 +131,8 @@ mod tests {
     /// One read gives one piece; an error at the end if `fails`.
     struct Pieces(Vec<&'static str>, bool);
 
-    impl Read for Pieces {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    impl Pieces {
+        fn read(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
             if self.0.is_empty() {
                 return if self.1 {
                     Err(io::ErrorKind::ConnectionReset.into())
@@ -144,7 +141,8 @@ mod tests {
                 };
             }
             let piece = self.0.remove(0).as_bytes();
-            buffer[..piece.len()].copy_from_slice(piece);
+            assert!(piece.len() <= room);
+            out.extend_from_slice(piece);
             Ok(piece.len())
         }
     }
@@ -153,7 +151,14 @@ mod tests {
         let mut client = Taker(Vec::new());
         let mut out = b"HEAD ".to_vec();
         let mut content = Pieces(pieces.to_vec(), false);
-        relay(&mut out, &mut content, framing, is_here, &mut client).expect("nobody fails");
+        relay(
+            &mut out,
+            |out, room| content.read(out, room),
+            framing,
+            is_here,
+            &mut client,
+        )
+        .expect("nobody fails");
         flush(&mut out, &mut client).expect("nobody fails");
         client
             .0
@@ -196,7 +201,7 @@ mod tests {
             let mut content = Pieces(vec!["ab"], fails);
             let result = relay(
                 &mut b"HEAD ".to_vec(),
-                &mut content,
+                |out, room| content.read(out, room),
                 framing,
                 true,
                 &mut client,

@@ -83,8 +83,7 @@ impl Exchanger<'_> {
     }
 
     /// A backend was picked.
-    pub(super) fn tell_picked(&mut self, picked: &Picked, notes: Option<&Notes>) {
-        let now = Instant::now();
+    pub(super) fn tell_picked(&mut self, picked: &Picked, notes: Option<&Notes>, now: Instant) {
         let backend = self
             .watch
             .is_told()

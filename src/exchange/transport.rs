@@ -1,10 +1,10 @@
 //! ureq's way to a backend: connects, keeps connections, and sends our head in place of its own.
 //!
 //! ureq drives an exchange (framing, timeouts, what may be reused) through its `Transport` trait.
-//! Behind that trait, three things are ours: idle connections belong to the [`Backend`], not to
+//! Behind that trait, four things are ours: idle connections belong to the [`Backend`], not to
 //! ureq's pool; the bytes of the head are written by [`fields`](crate::exchange::fields), so that
-//! a target or a field is never changed on the way; and what happened on the wire is noted for
-//! the retry rule.
+//! a target or a field is never changed on the way; what happened on the wire is noted for the
+//! retry rule; and a content of known length is read by [`SizedContent`], without ureq.
 //!
 //! All of this runs on the worker's own thread, inside its call of ureq.
 
@@ -14,31 +14,25 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
+use crate::exchange::Timeouts;
 use crate::exchange::buffers::{WireBuffers, write_all};
 use crate::exchange::desk::{Desk, Opening, Phase};
 use crate::exchange::interim::{Seen, look, take_ahead};
-use crate::exchange::presence::CLOSED;
-use crate::intake::{Found, Peer};
+use crate::exchange::response_content::SizedContent;
+use crate::exchange::response_head::Announced;
+use crate::exchange::stream::BackendStream;
 use crate::pool::Backend;
-use crate::system::timespec;
 use crate::watch::Doing;
 
-/// A read gives up after this, and what else may have happened is looked at; shorter where a
-/// timeout is. Short, so that a client that goes away frees its worker at once; long enough that
-/// a quick answer costs one call.
-pub const TICK: Duration = Duration::from_millis(20);
-/// How long a backend may be silent before a client's socket is searched for, where that costs.
-const SEARCH_AFTER: Duration = Duration::from_millis(500);
 /// How long a backend that was asked whether it wants the content may be silent; then it gets it.
 const AWAIT_CONTINUE: Duration = Duration::from_secs(1);
+
 /// One connection to a backend, while ureq uses it.
 pub struct Wire {
     /// None once it was put aside as early.
-    stream: Option<TcpStream>,
+    stream: Option<BackendStream>,
     backend: Arc<Backend>,
     desk: Arc<Desk>,
     buffers: WireBuffers,
@@ -47,11 +41,9 @@ pub struct Wire {
     sends: bool,
     /// ureq found the exchange complete, and the connection good for another.
     may_be_kept: bool,
-    /// What is known of the client's socket: looked for by the first long wait.
-    client: Option<Found>,
-    /// What happens to it when the client goes away; an error or a reset is told anyway.
-    gone: PollFlags,
-    idle_timeout: Duration,
+    /// What the answer says of its content, if ureq is to have no part in that.
+    announced: Option<Announced>,
+    timeouts: Timeouts,
 }
 
 impl fmt::Debug for Wire {
@@ -69,26 +61,24 @@ impl Wire {
         desk: Arc<Desk>,
         buffers: WireBuffers,
         sends: bool,
-        idle_timeout: Duration,
+        timeouts: Timeouts,
     ) -> Wire {
         Wire {
-            stream: Some(stream),
+            stream: Some(BackendStream::new(stream, Arc::clone(&desk))),
             backend,
             desk,
             buffers,
             head_is_sent: false,
             sends,
             may_be_kept: false,
-            client: None,
-            gone: PollFlags::empty(),
-            idle_timeout,
+            announced: None,
+            timeouts,
         }
     }
 
     fn stream(&self) -> io::Result<&TcpStream> {
-        self.stream
-            .as_ref()
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+        let lent = self.stream.as_ref().map(|lent| &lent.stream);
+        lent.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Sends the head and the first piece of content in one call, or a further piece.
@@ -166,104 +156,64 @@ impl Wire {
             if waited >= AWAIT_CONTINUE {
                 return Ok(());
             }
-            self.be_patient(waited, Some(AWAIT_CONTINUE))?;
+            let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            lent.be_patient(waited, Some(AWAIT_CONTINUE))?;
         }
     }
 
-    /// Reads what comes, for as long as `limit`, or once the answer has begun, the idle timeout.
-    ///
-    /// The socket gives up after a [`TICK`]; only waits longer than that cost more than the read.
-    fn wait_for_input(&mut self, limit: Option<Duration>) -> io::Result<usize> {
-        let (phase, n_ahead) = self.desk.with(|attempt| {
+    /// Reads what comes: of the head within the response timeout, which began when the request had
+    /// been sent, and of the content within the idle timeout.
+    fn wait_for_input(&mut self) -> io::Result<usize> {
+        let now = Instant::now();
+        let (n_ahead, phase, waits_since) = self.desk.with(|attempt| {
+            if attempt.phase == Phase::Sending {
+                attempt.phase = Phase::Waiting;
+            }
             let n_ahead = take_ahead(&mut attempt.ahead, || self.buffers.input_append_buf());
-            (attempt.phase, n_ahead)
+            (n_ahead, attempt.phase, attempt.marks.sent)
         });
         if n_ahead > 0 {
             return Ok(n_ahead);
         }
-        let limit = if phase == Phase::Answered {
-            Some(self.idle_timeout)
-        } else {
-            limit
-        };
-        let start = Instant::now();
-        let is_awaited = phase == Phase::Waiting && self.desk.note_sent(start);
-        loop {
-            let Some(mut stream) = self.stream.as_ref() else {
-                return Err(io::ErrorKind::NotConnected.into());
-            };
-            match stream.read(self.buffers.input_append_buf()) {
-                Ok(n) if is_awaited && n > 0 => {
-                    self.desk.note_first_byte();
-                    return Ok(n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = start.elapsed();
-                    if limit.is_some_and(|limit| waited >= limit) {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
-                    self.be_patient(waited, limit)?;
-                }
-                Err(error)
-                    if phase == Phase::Answered
-                        && error.kind() == io::ErrorKind::ConnectionReset =>
-                {
-                    // ureq takes a reset for a proper end where the end of the connection is the
-                    // end of the content. It is not.
-                    return Err(io::Error::other("connection reset by peer"));
-                }
-                result => return result,
+        let limit = match (phase, waits_since) {
+            (Phase::Answered, _) => self.timeouts.idle,
+            (_, Some(since)) => {
+                let waited = now.saturating_duration_since(since);
+                self.timeouts.response.saturating_sub(waited)
             }
-        }
-    }
-
-    /// Waits for the backend, and for a client that goes away meanwhile. `waited` is how long the
-    /// backend has been silent already.
-    fn be_patient(&mut self, waited: Duration, limit: Option<Duration>) -> io::Result<()> {
-        let mut left = limit.map(|limit| limit.saturating_sub(waited));
-        if self.client.is_none() {
-            let peer = self.desk.with(|attempt| attempt.peer.clone());
-            match peer {
-                // Searching costs, and most answers are here before it would pay.
-                Some(Peer::Hidden(..)) if waited < SEARCH_AFTER => {
-                    let pause = SEARCH_AFTER.saturating_sub(waited);
-                    left = Some(left.map_or(pause, |left| left.min(pause)));
-                }
-                peer => {
-                    if matches!(peer, Some(Peer::Here(_))) {
-                        self.gone = CLOSED;
-                    }
-                    self.client = Some(peer.map_or(Found::Unknown, |peer| peer.find()));
-                }
+            (_, None) => {
+                self.desk.note_sent(now);
+                self.timeouts.response
             }
-        }
-        let stream = self.stream()?;
-        let client = match &self.client {
-            Some(Found::Here(client)) => Some(client),
-            Some(Found::Gone) => return Err(self.client_went_away()),
-            Some(Found::Unknown) | None => None,
         };
-        let mut fds = vec![PollFd::new(stream, PollFlags::IN)];
-        fds.extend(client.map(|client| PollFd::new(client, self.gone)));
-        let left = left.map(timespec);
-        match rustix::event::poll(&mut fds, left.as_ref()) {
-            Ok(_)
-                if fds
-                    .get(1)
-                    .is_some_and(|client| !client.revents().is_empty()) =>
+        if limit.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        match lent.read(now, Some(limit), |stream| {
+            stream.read(self.buffers.input_append_buf())
+        }) {
+            Ok(n) if n > 0 && phase != Phase::Answered => {
+                self.desk.note_first_byte();
+                Ok(n)
+            }
+            // ureq takes a reset for a proper end where the end of the connection is the end of
+            // the content. It is not.
+            Err(error)
+                if phase == Phase::Answered && error.kind() == io::ErrorKind::ConnectionReset =>
             {
-                Err(self.client_went_away())
+                Err(io::Error::other("connection reset by peer"))
             }
-            // Whether the time is over, is looked at before the next wait.
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            result => result,
         }
     }
 
-    fn client_went_away(&self) -> io::Error {
-        self.desk.with(|attempt| attempt.client_is_gone = true);
-        io::Error::other("the client went away")
+    /// An answer whose head is here, and announces a length, is none of ureq's business any more.
+    /// It is told of one that has no content.
+    fn take_sized(&mut self) {
+        if self.sends && self.announced.is_none() {
+            self.announced = self.buffers.take_sized();
+        }
     }
 }
 
@@ -280,7 +230,7 @@ impl Transport for Wire {
             let is_over = self.desk.with(|attempt| attempt.client_is_gone);
             if error.kind() != io::ErrorKind::WouldBlock && !is_over {
                 // Its answer may be here all the same: whoever closes early has said why.
-                let stream = self.stream.take();
+                let stream = self.stream.take().map(|lent| lent.stream);
                 self.desk.with(|attempt| attempt.early = stream);
             }
             return Err(error.into());
@@ -289,15 +239,10 @@ impl Transport for Wire {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.desk.with(|attempt| {
-            if attempt.phase == Phase::Sending {
-                attempt.phase = Phase::Waiting;
-            }
-        });
-        let limit = (!timeout.after.is_not_happening()).then_some(*timeout.after);
-        match self.wait_for_input(limit) {
+        match self.wait_for_input() {
             Ok(n) => {
                 self.buffers.input_appended(n);
+                self.take_sized();
                 Ok(n > 0)
             }
             Err(error)
@@ -322,18 +267,24 @@ impl Transport for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        let stream = self.stream.take();
-        let stream = stream.and_then(|stream| {
-            let input = self.buffers.input();
-            self.desk
-                .with(|attempt| attempt.keep_switched(stream, input))
-        });
-        let buffers = std::mem::replace(
-            &mut self.buffers,
-            WireBuffers::empty(Arc::clone(&self.desk)),
-        );
-        self.desk
-            .with(|attempt| attempt.buffers = Some(buffers.cleared()));
+        let empty = WireBuffers::empty(Arc::clone(&self.desk));
+        let buffers = std::mem::replace(&mut self.buffers, empty);
+        let stream = match (self.stream.take(), self.announced) {
+            (Some(lent), Some(announced)) => {
+                let backend = Arc::clone(&self.backend);
+                let idle_timeout = self.timeouts.idle;
+                let first_byte = self.desk.with(|attempt| attempt.marks.first_byte);
+                let last_read = first_byte.unwrap_or_else(Instant::now);
+                let content =
+                    SizedContent::new(announced, lent, backend, buffers, last_read, idle_timeout);
+                return self.desk.with(|attempt| attempt.sized = Some(content));
+            }
+            (Some(lent), None) => self
+                .desk
+                .with(|attempt| attempt.keep_switched(lent.stream, buffers.pending())),
+            (None, _) => None,
+        };
+        buffers.give_back();
         let Some(stream) = stream else {
             return;
         };

@@ -48,12 +48,15 @@ impl From<NoPick> for Unpicked {
 /// What the picks of one exchange depend on.
 pub struct Turn<'a> {
     pub to: &'a Forwarding,
-    /// Who was tried.
-    pub tried: Vec<u64>,
+    /// Who was tried before.
+    tried: Vec<u64>,
+    /// Who is being tried. Not among the others yet: most are the only one, and a list is memory.
+    trying: Option<u64>,
     key: Option<u64>,
     token: Option<u64>,
     /// Until when a pick may wait for a backend with room.
     deadline: Instant,
+    /// When the first pick was made, or nearly.
     now: Instant,
     /// Who is passed over, if anybody may ask.
     notes: Option<Notes>,
@@ -65,6 +68,7 @@ impl<'a> Turn<'a> {
         to: &'a Forwarding,
         request: &'a ClientRequest,
         deadline: Instant,
+        now: Instant,
         notes: Option<Notes>,
     ) -> Turn<'a> {
         let settings = &to.settings;
@@ -76,12 +80,31 @@ impl<'a> Turn<'a> {
         Turn {
             to,
             tried: Vec::new(),
+            trying: None,
             key: key.map(|bytes| balance::key_of(&bytes)),
             token: sticky.and_then(|sticky| sticky::token_of(request, &sticky.cookie)),
             deadline,
-            now: Instant::now(),
+            now,
             notes,
             request,
+        }
+    }
+
+    /// Whether somebody was tried already.
+    pub fn is_retry(&self) -> bool {
+        self.trying.is_some()
+    }
+
+    /// It is this one's turn.
+    pub fn begin(&mut self, id: u64) {
+        self.trying = Some(id);
+    }
+
+    /// Somebody else's turn is next.
+    pub fn move_on(&mut self) {
+        if let Some(id) = self.trying {
+            self.tried.push(id);
+            self.now = Instant::now();
         }
     }
 
@@ -143,7 +166,13 @@ impl Exchanger<'_> {
             self.post.keep(hold);
         }
         self.post.tell(picked.claim.backend(), turn.request);
-        self.tell_picked(picked, turn.notes.as_ref());
+        // A pick takes less time than a look at the clock, unless there is a wait in it.
+        let now = if picked.was_awaited {
+            Instant::now()
+        } else {
+            turn.now
+        };
+        self.tell_picked(picked, turn.notes.as_ref(), now);
     }
 
     /// What follows when nobody was picked. The answers that were `meant` so far say what became

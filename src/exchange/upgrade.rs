@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use crate::exchange::answer::MAX_RESPONSE_FIELDS;
 use crate::exchange::attempts::Answered;
 use crate::exchange::desk::Switched;
 use crate::exchange::failed::Failed;
 use crate::exchange::fields::{self, Changes, Length};
+use crate::exchange::response_head::ResponseHead;
 use crate::exchange::retry::Failure;
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding, tunnel};
@@ -46,19 +46,12 @@ fn is_http(protocol: &[u8]) -> bool {
 /// Writes the client's head for a 101; an error says why that is a bad one.
 fn write_switch_head(
     out: &mut Vec<u8>,
-    head: &[u8],
+    head: &mut ResponseHead,
     asked: &[u8],
     changes: &Changes,
 ) -> Result<(), &'static str> {
-    let mut lines = [httparse::EMPTY_HEADER; MAX_RESPONSE_FIELDS];
-    let mut parsed = httparse::Response::new(&mut lines);
-    if !matches!(parsed.parse(head), Ok(httparse::Status::Complete(_))) {
-        return Err("its head is malformed");
-    }
-    let lines = parsed
-        .headers
-        .iter()
-        .map(|line| (line.name.as_bytes(), line.value));
+    head.read()?;
+    let lines = head.lines();
     let agreed: Vec<&[u8]> = lines
         .clone()
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade"))
@@ -68,8 +61,9 @@ fn write_switch_head(
     if agreed.is_empty() || !agreed.iter().all(is_asked) {
         return Err("it switched to a protocol that nobody asked for");
     }
-    let reason = parsed.reason.unwrap_or_default();
-    out.extend_from_slice(format!("HTTP/1.1 101 {reason}\r\n").as_bytes());
+    out.extend_from_slice(b"HTTP/1.1 101 ");
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
     fields::write_response_fields(out, lines.clone(), Length::Unannounced, false, changes);
     proxy_status::write_received(out, changes.proxy_status, lines, 101);
     fields::write_upgrade(out, &agreed.join(&b", "[..]));
@@ -90,14 +84,14 @@ impl Exchanger<'_> {
     ) -> Ending {
         let Answered {
             claim,
-            response,
+            mut response,
             cookie,
             ..
         } = answered;
         let backend = claim.backend();
         self.out.clear();
         let changes = to.response_changes(cookie.as_deref(), &self.story, &self.settings);
-        if let Err(reason) = write_switch_head(&mut self.out, &response.head, asked, &changes) {
+        if let Err(reason) = write_switch_head(&mut self.out, &mut response.head, asked, &changes) {
             let failed = Failed {
                 failure: Failure::BadHead,
                 cause: reason.to_owned(),
@@ -106,7 +100,7 @@ impl Exchanger<'_> {
             self.post.end_long_haul();
             return self.answer_ourselves(502, failed.explain(), request, false, client);
         }
-        to.pool.exchange_succeeded(backend, Instant::now());
+        to.pool.exchange_succeeded(backend);
         let open = self.counters.begin_tunnel();
         self.begin_tunnel_story();
         self.story.head_out = self.out.len() as u64;

@@ -112,11 +112,12 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
     let mut exchanger = None;
     while let Ok(job) = jobs.recv() {
         let exchanger = exchanger.get_or_insert_with(new);
-        let mut next = Some(job);
-        // Requests pipelined behind this one come straight back: they never held a worker.
+        let (mut next, mut now) = (Some(job), Instant::now());
+        // What is pipelined behind this request comes straight back, and waited for nobody.
         while let Some(job) = next {
             let is_in_pool;
-            (next, is_in_pool) = serve(exchanger, job);
+            (next, is_in_pool) = serve(exchanger, job, now);
+            now = next.as_ref().map_or(now, |job| job.queued_at);
             // What is here already is served here, or it would wait again, or find no place.
             if next.is_none() && !is_in_pool {
                 return;
@@ -126,9 +127,9 @@ pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) 
     shared.crew.close();
 }
 
-/// Serves one job. A panic in it costs that one request, never the worker. Returns what is to be
-/// served next, and whether this thread still belongs to the pool.
-fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
+/// Serves one job, which begins now. A panic in it costs that one request, never the worker.
+/// Returns what is to be served next, and whether this thread still belongs to the pool.
+fn serve(exchanger: &mut Exchanger, job: Job, now: Instant) -> (Option<Job>, bool) {
     let in_flight = exchanger.counters.begin_exchange();
     let Job {
         request,
@@ -136,7 +137,6 @@ fn serve(exchanger: &mut Exchanger, job: Job) -> (Option<Job>, bool) {
         client,
         queued_at,
     } = job;
-    let now = Instant::now();
     exchanger.begin_story(&request, queued_at, now);
     exchanger.post.begin(now);
     let waited = now.saturating_duration_since(queued_at);

@@ -29,7 +29,7 @@ pub use self::jobs::{Jobs, Traffic};
 pub use self::limit::Limit;
 pub use self::listening::{Census, CensusTaker, Listening, Waker};
 pub use self::queue::{Queue, Refused, RetryAfter, queue};
-pub use self::request::{ClientRequest, ContentFraming, Refusal, Version};
+pub use self::request::{ClientRequest, ContentFraming, Refusal, Version, method_named};
 
 /// Content up to this length is held in memory, so that it can be sent again, and so that a client
 /// that sends it slowly holds no worker; bytes.

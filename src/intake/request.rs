@@ -1,5 +1,6 @@
 //! A client's request as the workers see it: the head, and how its content is framed.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::intake::Limit;
@@ -39,7 +40,7 @@ pub enum ContentFraming {
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
     /// The method as sent; methods are case-sensitive.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// The target as sent; after the check in origin-form or `*`.
     pub target: Vec<u8>,
     /// The version of the client's message.
@@ -71,7 +72,7 @@ impl ClientRequest {
     /// In place of one that could not be read, to answer to.
     pub fn stand_in(method: &str, address: Option<IpAddr>) -> ClientRequest {
         ClientRequest {
-            method: method.to_owned(),
+            method: method_named(method),
             target: b"/".to_vec(),
             version: Version::Http11,
             fields: Fields::default(),
@@ -87,6 +88,15 @@ impl ClientRequest {
     /// Whether answers to it never have content.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
+    }
+}
+
+/// A method. The common ones take no memory.
+pub fn method_named(name: &str) -> Cow<'static, str> {
+    const COMMON: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    match COMMON.iter().find(|&&common| common == name) {
+        Some(common) => Cow::Borrowed(common),
+        None => Cow::Owned(name.to_owned()),
     }
 }
 

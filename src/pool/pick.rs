@@ -58,6 +58,8 @@ pub struct Picked {
     pub new_token: Option<u64>,
     /// How it was chosen.
     pub picking: Picking,
+    /// It was waited for.
+    pub was_awaited: bool,
 }
 
 /// How a backend was chosen.
@@ -131,11 +133,16 @@ impl Pool {
                 for backend in self.backends() {
                     backend.load.mark();
                 }
-                let picked = self.pick(&wish());
-                if !matches!(picked, Err(NoPick::AllFull)) {
-                    return picked;
+                match self.pick(&wish()) {
+                    Err(NoPick::AllFull) => line.pass_on(),
+                    Err(lacking) => return Err(lacking),
+                    Ok(picked) => {
+                        return Ok(Picked {
+                            was_awaited: true,
+                            ..picked
+                        });
+                    }
                 }
-                line.pass_on();
             }
             if Instant::now() >= deadline || is_gone() {
                 return Err(NoPick::AllFull);
@@ -299,6 +306,7 @@ impl Look<'_> {
                 n_candidates: self.tier.places.len(),
                 ..Picking::default()
             },
+            was_awaited: false,
         })
     }
 

@@ -56,8 +56,9 @@ impl Pool {
     }
 
     /// Reports an exchange that got an answer.
-    pub fn exchange_succeeded(&self, backend: &Backend, now: Instant) {
+    pub fn exchange_succeeded(&self, backend: &Backend) {
         if backend.is_news() {
+            let now = Instant::now();
             self.tell(backend.id, "it answers", now, |health, _, _| {
                 health.exchange_succeeded(now)
             });

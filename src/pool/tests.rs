@@ -96,7 +96,7 @@ fn an_answer_between_failures_starts_the_count_again() {
     for _ in 0..10 {
         pool.exchange_failed(&backend, Fault::Answering, "reset", Instant::now());
         pool.exchange_failed(&backend, Fault::Answering, "reset", Instant::now());
-        pool.exchange_succeeded(&backend, Instant::now());
+        pool.exchange_succeeded(&backend);
     }
     assert_eq!(pool.n_up(), 2);
 }

@@ -1,6 +1,6 @@
 //! Connections to backends that are kept: used again, and replaced where they have died.
 
-use crate::harness::{Backend, Threadbare, ok};
+use crate::harness::{Backend, Gate, Threadbare, ok};
 
 /// The status of one small POST over a client's connection of its own.
 #[track_caller]
@@ -95,4 +95,61 @@ fn connections_to_backends_are_kept_and_used_again() {
         .collect();
     connections.dedup();
     assert_eq!(connections.len(), 1, "{connections:?}");
+}
+
+#[test]
+fn a_connection_is_kept_if_its_answer_is_over_and_neither_side_ends_it() {
+    // Goal: what decides is the answer: over, longer than it announced, or the last one. Trick: the
+    // backend numbers its connections, and sends what follows the head together with it, or when
+    // the client has got the head.
+    let chunks = "1\r\nx\r\n0\r\n\r\n".to_owned();
+    let x = |n: usize| "x".repeat(n);
+    let cases = [
+        ("Content-Length: 5", x(5), true),
+        ("Content-Length: 0", x(0), true),
+        ("Content-Length: 100000", x(100_000), true),
+        ("Content-Length: 5\r\nConnection: Keep-Alive", x(5), true),
+        ("Transfer-Encoding: chunked", chunks.clone(), true),
+        ("Content-Length: 5\r\nConnection: x, Close", x(5), false),
+        ("Content-Length: 5", x(6), false),
+        (
+            "Transfer-Encoding: chunked\r\nConnection: close",
+            chunks,
+            false,
+        ),
+    ];
+    for (fields, content, is_kept) in cases {
+        for is_split in [false, true] {
+            let (head_came, content) = (Gate::closed(), content.clone());
+            let fence = head_came.clone();
+            let backend = Backend::start(move |mut conn| {
+                loop {
+                    conn.request()?;
+                    let mut answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+                    if is_split && fence.is_closed() {
+                        conn.send(&answer)?;
+                        fence.pass()?;
+                        answer.clear();
+                    }
+                    conn.send(answer + &content)?;
+                }
+            });
+            let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+            let mut client = threadbare.client();
+            client.send("GET / HTTP/1.1\r\nHost: front.test\r\n\r\n");
+            let head = client.head().expect("an answer begins");
+            head_came.open();
+            match head.one("Content-Length") {
+                Some(length) => {
+                    let length = length.parse().expect("a length");
+                    client.take(length).expect("its content follows");
+                }
+                None => while !client.chunk().expect("a chunk follows").is_empty() {},
+            }
+            assert_eq!(client.get("/").status, 200, "{fields}");
+            let seen = backend.await_requests(2);
+            let is_same = seen[0].connection == seen[1].connection;
+            assert_eq!(is_same, is_kept, "{fields}, split: {is_split}");
+        }
+    }
 }

@@ -66,10 +66,10 @@ fn everything_but_http_is_asked_for_if_there_can_be_a_tunnel() {
 #[test]
 fn a_switch_must_be_to_what_was_asked_for() {
     let head = |fields: &str| {
-        let head = format!("HTTP/1.1 101 Go\r\n{fields}\r\n");
-        let mut out = Vec::new();
+        let (mut out, mut head) = (Vec::new(), ResponseHead::default());
+        head.set(format!("HTTP/1.1 101 Go\r\n{fields}\r\n").as_bytes());
         let changes = Changes::default();
-        write_switch_head(&mut out, head.as_bytes(), b"websocket, a/1", &changes)?;
+        write_switch_head(&mut out, &mut head, b"websocket, a/1", &changes)?;
         Ok::<_, &str>(String::from_utf8_lossy(&out).into_owned())
     };
     let text = head(

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, shutdown};
 
@@ -15,189 +14,100 @@ use crate::intake::gate::ahead::{Arrived, Unread};
 use crate::intake::gate::connection::{Connection, Progress};
 use crate::intake::gate::pace::Pace;
 use crate::intake::gate::{Shared, refuse};
-use crate::intake::{Client, ClientTunnel, Ending, Job, Limit, MAX_HELD, Peer};
-use crate::system::{reset, timespec};
+use crate::intake::{Client, ClientTunnel, Ending, Job, MAX_HELD, Peer};
+use crate::system::reset;
 
-/// The client of one request.
+/// The client of one request, and then of the next on its connection.
 pub struct GateClient {
-    shared: Arc<Shared>,
-    connection: Box<Connection>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) connection: Box<Connection>,
     /// Content that was read ahead, and how much of it has been given out.
-    held: Vec<u8>,
-    n_given: usize,
-    unread: Unread,
+    pub(super) held: Vec<u8>,
+    pub(super) n_given: usize,
+    pub(super) unread: Unread,
     /// The client waits for 100 before it sends the content.
-    expects_continue: bool,
+    pub(super) expects_continue: bool,
     /// Content given out so far, for the limit.
-    n_content: u64,
-    reading: Pace,
-    writing: Pace,
+    pub(super) n_content: u64,
+    pub(super) reading: Pace,
+    pub(super) writing: Pace,
 }
 
-/// Makes a job of a request that has arrived.
-pub fn job(shared: &Arc<Shared>, connection: Box<Connection>, arrived: Arrived) -> Job {
-    let Arrived {
-        request,
-        held,
-        unread,
-    } = arrived;
-    let client = GateClient {
+/// Makes a job of a request that has arrived now.
+pub fn job(
+    shared: &Arc<Shared>,
+    connection: Box<Connection>,
+    arrived: Arrived,
+    now: Instant,
+) -> Job {
+    let client = Box::new(GateClient {
         shared: Arc::clone(shared),
         connection,
-        held,
+        held: Vec::new(),
         n_given: 0,
-        unread,
-        expects_continue: request.expects_continue,
+        unread: Unread::Nothing,
+        expects_continue: false,
         n_content: 0,
         reading: Pace::default(),
         writing: Pace::default(),
-    };
-    Job {
-        request,
-        refusal: None,
-        client: Box::new(client),
-        queued_at: Instant::now(),
-    }
+    });
+    client.begin(arrived, now)
 }
 
 impl GateClient {
-    /// Reads content without a length, or behind what is in memory: into the connection's buffer.
-    fn receive(&mut self) -> io::Result<()> {
-        self.wait_for(|connection| connection.receive(RecvFlags::empty()))?;
-        Ok(())
-    }
-
-    /// Reads content of a known length, as much as is left of it, without a buffer between.
-    fn receive_into(&mut self, buffer: &mut [u8], left: u64) -> io::Result<usize> {
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let n = self.wait_for(|connection| {
-            let room = &mut buffer[..most];
-            let (_, n) = rustix::net::recv(&*connection.socket, room, RecvFlags::empty())?;
-            Ok(n)
-        })?;
-        self.unread = match left - n as u64 {
-            0 => Unread::Nothing,
-            left => Unread::Sized(left),
-        };
-        Ok(n)
-    }
-
-    /// Waits for more bytes of the content, as long as the idle timeout allows.
-    fn wait_for(
-        &mut self,
-        mut receive: impl FnMut(&mut Connection) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let start = Instant::now();
-        let n = loop {
-            match receive(&mut self.connection) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The socket gives up soon, because that is how long a worker lingers on it.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.await_input(start)?;
-                }
-                result => break result?,
-            }
-        };
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// The job of a request that has arrived now, on the connection that it has.
+    fn begin(mut self: Box<Self>, arrived: Arrived, now: Instant) -> Job {
+        let Arrived {
+            request,
+            held,
+            unread,
+        } = arrived;
+        (self.held, self.n_given, self.unread) = (held, 0, unread);
+        self.expects_continue = request.expects_continue;
+        self.n_content = 0;
+        (self.reading, self.writing) = (Pace::default(), Pace::default());
+        Job {
+            request,
+            refusal: None,
+            client: self,
+            queued_at: now,
         }
-        self.reading
-            .note(start.elapsed(), n, &self.shared.settings.pace)?;
-        Ok(n)
-    }
-
-    fn await_input(&self, start: Instant) -> io::Result<()> {
-        let timeout = self.shared.settings.idle_timeout;
-        let left = timeout.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let mut fds = [PollFd::new(&*self.connection.socket, PollFlags::IN)];
-        match poll(&mut fds, Some(&timespec(left))) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Gives out what is in memory; none when more has to be received first.
-    fn give(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let held = &self.held[self.n_given..];
-        if !held.is_empty() {
-            let n = held.len().min(buffer.len());
-            buffer[..n].copy_from_slice(&held[..n]);
-            self.n_given += n;
-            return Ok(Some(n));
-        }
-        let input = &mut self.connection.input;
-        match &mut self.unread {
-            Unread::Nothing => Ok(Some(0)),
-            Unread::Sized(left) => {
-                let most = usize::try_from(*left).unwrap_or(usize::MAX);
-                let n = most.min(input.len()).min(buffer.len());
-                buffer[..n].copy_from_slice(&input[..n]);
-                input.drain(..n);
-                *left -= n as u64;
-                if *left == 0 {
-                    self.unread = Unread::Nothing;
-                }
-                Ok((n > 0).then_some(n))
-            }
-            Unread::Chunked(decoder) => {
-                let (n_in, n_out) = decoder
-                    .decode(input, buffer)
-                    .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-                input.drain(..n_in);
-                if decoder.is_ended() {
-                    self.unread = Unread::Nothing;
-                    return Ok(Some(n_out));
-                }
-                Ok((n_out > 0).then_some(n_out))
-            }
-        }
-    }
-
-    /// The connection, ready for its next request.
-    fn into_next(self) -> (Arc<Shared>, Box<Connection>) {
-        let mut connection = self.connection;
-        connection.begin_next(&self.unread, Instant::now());
-        (self.shared, connection)
     }
 
     /// The next request, if it is here, or comes while nobody else needs this worker.
-    fn next(self) -> Option<Job> {
-        let (shared, mut connection) = self.into_next();
+    fn next(mut self: Box<Self>) -> Option<Job> {
+        self.connection.begin_next(&self.unread, Instant::now());
         let mut may_wait = true;
         loop {
-            let may_stay = shared.may_stay();
-            if !may_stay && connection.input.is_empty() {
-                shared.park(connection);
-                return None;
-            }
+            let may_stay = self.shared.may_stay();
+            let is_here = !self.connection.input.is_empty();
             // At the stop the queue may be closed already: what is here is served here.
-            if !may_stay && !shared.is_stopping() {
+            if is_here && !may_stay && !self.shared.is_stopping() {
+                let Self {
+                    shared, connection, ..
+                } = *self;
                 shared.lot.hand_in(connection);
                 return None;
             }
-            if !connection.input.is_empty() {
-                match connection.advance(&shared.settings, Instant::now()) {
-                    Progress::Arrived(arrived) => return Some(job(&shared, connection, *arrived)),
+            if is_here {
+                let now = Instant::now();
+                match self.connection.advance(&self.shared.settings, now) {
+                    Progress::Arrived(arrived) => return Some(self.begin(arrived, now)),
                     Progress::Wait => {}
                     Progress::Refused(refusal) => {
-                        refuse(&shared, connection, refusal);
+                        refuse(&self.shared, self.connection, refusal);
                         return None;
                     }
                     Progress::Hopeless(_) => return None,
                 }
             }
             if !may_wait || !may_stay {
-                shared.park(connection);
+                self.shared.park(self.connection);
                 return None;
             }
             // One wait, for as long as the socket's own timeout: the linger time.
             may_wait = false;
-            match connection.receive(RecvFlags::empty()) {
+            match self.connection.receive(RecvFlags::empty()) {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -236,27 +146,7 @@ impl Client for GateClient {
         if std::mem::take(&mut self.expects_continue) {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let given = match self.unread {
-                Unread::Sized(left) if self.is_drained() => Some(self.receive_into(buffer, left)?),
-                _ => self.give(buffer)?,
-            };
-            if let Some(n) = given {
-                self.n_content += n as u64;
-                let most = self.shared.settings.limits.max_content;
-                if most.is_some_and(|most| self.n_content > most) {
-                    return Err(io::Error::new(
-                        io::ErrorKind::FileTooLarge,
-                        Limit::MaxContent.refusal().reason,
-                    ));
-                }
-                return Ok(n);
-            }
-            self.receive()?;
-        }
+        self.read(buffer)
     }
 
     fn note_wait(&mut self, took: Duration) {
@@ -264,6 +154,20 @@ impl Client for GateClient {
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        // The first piece mostly fits into the socket's buffer, and then no time is spent on the
+        // client that would have to be measured.
+        if self.writing.is_new() {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::send(&*self.connection.socket, bytes, flags) {
+                Ok(n) => {
+                    bytes = &bytes[n..];
+                    let pace = &self.shared.settings.pace;
+                    self.writing.note(Duration::ZERO, n, pace)?;
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         while !bytes.is_empty() {
             let start = Instant::now();
             // Gives up after the idle timeout, which the socket has from its listener.
@@ -321,7 +225,13 @@ impl Client for GateClient {
     fn finish_and_leave(self: Box<Self>, ending: Ending) -> Option<Job> {
         match ending {
             Ending::Keep => {
-                let (shared, connection) = self.into_next();
+                let Self {
+                    shared,
+                    mut connection,
+                    unread,
+                    ..
+                } = *self;
+                connection.begin_next(&unread, Instant::now());
                 shared.put_down(connection);
             }
             Ending::Close => self.close(),

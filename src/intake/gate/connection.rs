@@ -61,11 +61,12 @@ enum Stage {
 
 /// What the bytes so far amount to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one at a time, and most of them are the large one
 pub enum Progress {
     /// More must come.
     Wait,
     /// A request.
-    Arrived(Box<Arrived>),
+    Arrived(Arrived),
     /// No request, and what to say about that.
     Refused(Refusal),
     /// Nothing that could be answered.
@@ -225,7 +226,7 @@ impl Connection {
         }
         let ahead = Ahead::new(request, now);
         if !ahead.is_wanted() {
-            return Some(Progress::Arrived(Box::new(ahead.arrive())));
+            return Some(Progress::Arrived(ahead.arrive()));
         }
         self.since = now;
         self.stage = Stage::Content(Box::new(ahead));
@@ -242,7 +243,7 @@ impl Connection {
             Err(refusal) => return Progress::Refused(refusal),
         }
         match std::mem::replace(&mut self.stage, Stage::Head(HeadScan::default())) {
-            Stage::Content(ahead) => Progress::Arrived(Box::new(ahead.arrive())),
+            Stage::Content(ahead) => Progress::Arrived(ahead.arrive()),
             _ => Progress::Wait,
         }
     }

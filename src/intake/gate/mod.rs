@@ -24,6 +24,7 @@ mod lot;
 mod pace;
 mod proxy;
 pub mod readiness;
+mod reading;
 mod waiter;
 
 use std::fmt;

@@ -29,6 +29,11 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Whether nothing was moved yet.
+    pub fn is_new(&self) -> bool {
+        self.n_bytes == 0
+    }
+
     /// Notes a wait; the next [`Pace::note`] judges it.
     pub fn note_wait(&mut self, took: Duration) {
         self.waited += took;

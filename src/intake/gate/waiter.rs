@@ -125,13 +125,14 @@ impl Waiter {
     }
 
     fn advance(&mut self, mut connection: Box<Connection>) {
-        let progress = connection.advance(&self.shared.settings, Instant::now());
+        let now = Instant::now();
+        let progress = connection.advance(&self.shared.settings, now);
         self.take_scratch_back(&mut connection);
         match progress {
             Progress::Wait => self.shared.park(connection),
             Progress::Arrived(arrived) => {
                 self.queue
-                    .push(client::job(&self.shared, connection, *arrived));
+                    .push(client::job(&self.shared, connection, arrived, now));
             }
             Progress::Refused(refusal) => refuse(&self.shared, connection, refusal),
             Progress::Hopeless(reason) => debug!("closed: {reason}"),

@@ -22,7 +22,7 @@ use tiny_http::{HTTPVersion, Request, Server};
 use crate::intake::check::Limits;
 use crate::intake::fields::Fields;
 use crate::intake::{
-    ClientRequest, ContentFraming, Ended, Ending, Job, Queue, Refusal, Version, check,
+    ClientRequest, ContentFraming, Ended, Ending, Job, Queue, Refusal, Version, check, method_named,
 };
 use crate::watch::Pulse;
 
@@ -223,7 +223,7 @@ fn read_head(request: &Request, address: SocketAddr) -> (ClientRequest, Option<R
         }
     };
     let head = ClientRequest {
-        method: request.method().as_str().to_owned(),
+        method: method_named(request.method().as_str()),
         target: request.url().as_bytes().to_vec(),
         version,
         fields,

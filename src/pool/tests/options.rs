@@ -164,7 +164,7 @@ fn a_backend_on_trial_gets_one_request_at_a_time() {
     assert_eq!(shares(&pool, 10), [0, 10], "only one");
     drop(trial);
     let trial = pick(&pool, &[1], false).expect("nobody said how it went");
-    pool.exchange_succeeded(trial.claim.backend(), later);
+    pool.exchange_succeeded(trial.claim.backend());
     drop(trial);
     assert_eq!(shares(&pool, 10), [5, 5]);
 }

@@ -13,7 +13,7 @@ use httparse::{Error, Header, Status};
 
 use crate::intake::check::{Limits, check_sense};
 use crate::intake::fields::Fields;
-use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version};
+use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version, method_named};
 
 pub use self::scan::{HeadScan, max_head};
 
@@ -55,7 +55,7 @@ fn read(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
         fields.push(line.name.as_bytes(), line.value);
     }
     Ok(ClientRequest {
-        method: method.to_owned(),
+        method: method_named(method),
         target: target.as_bytes().to_vec(),
         version: match minor {
             0 => Version::Http10,
