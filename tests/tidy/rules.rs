@@ -67,6 +67,7 @@ const SPAWNING_FILES: &[&str] = &[
 /// Unit tests that have a file of their own.
 const TEST_FILES: &[&str] = &[
     "src/exchange/route/find/tests.rs",
+    "src/exchange/tunnel/tests.rs",
     "src/exchange/upgrade/tests.rs",
     "src/exchange/worker/tests.rs",
     "src/intake/idle/tests.rs",
