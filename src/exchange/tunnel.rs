@@ -71,7 +71,11 @@ impl Tunnel<'_> {
             if left == Some(Duration::ZERO) {
                 return End::Idle;
             }
-            match self.wait(left).and_then(|ready| self.pass(ready)) {
+            self.to_backend.calm_down();
+            self.to_client.calm_down();
+            let (up, down) = (self.to_backend.until_calm(), self.to_client.until_calm());
+            let next = [left, up, down].into_iter().flatten().min();
+            match self.wait(next).and_then(|ready| self.pass(ready)) {
                 Ok(true) => last_move = Instant::now(),
                 Ok(false) => {}
                 Err((side, error)) => return End::Broke(side, error),

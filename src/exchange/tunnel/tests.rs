@@ -118,7 +118,7 @@ fn silence_ends_a_tunnel_and_any_byte_keeps_it() {
 }
 
 /// The trick: a backend that does not read until the client can't write any more. What the
-/// tunnel holds is its one buffer; the rest are the sockets'.
+/// tunnel holds is its one buffer, as large as in bulk; the rest are the sockets'.
 #[test]
 fn a_side_that_does_not_read_holds_the_other_back_and_stops_nothing_else() {
     let (mut client, mut backend, running) = tunnel([b"", b""], None);
@@ -138,6 +138,31 @@ fn a_side_that_does_not_read_holds_the_other_back_and_stops_nothing_else() {
     client.shutdown(Shutdown::Write).expect("it is open");
     assert_eq!(all(&backend).len(), n_sent);
     assert_eq!(report(running).end, End::Done(Side::Backend));
+}
+
+/// The trick: the other side reads nothing until the one can't write any more, and resets.
+#[test]
+fn a_reset_with_bulk_under_way_is_a_cut() {
+    for side in [Side::Client, Side::Backend] {
+        let (client, backend, running) = tunnel([b"", b""], None);
+        let (mut one, other) = match side {
+            Side::Client => (client, backend),
+            Side::Backend => (backend, client),
+        };
+        let timeout = Some(Duration::from_millis(50));
+        one.set_write_timeout(timeout).expect("a socket");
+        let mut n_sent = 0;
+        while let Ok(n) = one.write(&[7; 8 * 1024]) {
+            n_sent += n as u64;
+        }
+        reset(&other);
+        drop(other);
+        let report = report(running);
+        assert!(matches!(report.end, End::Broke(broke, _) if broke != side));
+        assert!(report.is_cut && report.n_to_backend + report.n_to_client < n_sent);
+        let error = one.read(&mut [0]).expect_err("a reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
 }
 
 /// The trick: more is there before the tunnel begins than two sockets hold.
