@@ -8,11 +8,16 @@ use std::sync::Arc;
 use ureq::unversioned::transport::Buffers;
 
 use crate::exchange::desk::{Desk, Phase};
+use crate::exchange::fields::Length;
 use crate::exchange::interim::is_interim;
 use crate::exchange::response_head::Announced;
 
 /// Room for output: ureq's head, or a piece of content.
 const OUTPUT_SIZE: usize = 16 * 1024;
+/// The same for a content that is known to be long: a quarter of the calls.
+const LONG_OUTPUT_SIZE: usize = 64 * 1024;
+/// What is long, bytes.
+const LONG: u64 = 256 * 1024;
 /// Room for input at first.
 const INPUT_SIZE: usize = 16 * 1024;
 /// Room for input at most: the longest head of an answer. Longer: 502.
@@ -58,7 +63,15 @@ impl WireBuffers {
         }
     }
 
-    /// Back onto the desk, ready for the next connection. Room that a long head took is freed.
+    /// Makes room for larger pieces of a long content.
+    pub fn expect(&mut self, length: Length) {
+        if matches!(length, Length::Sized(n) if n >= LONG) {
+            self.output.resize(LONG_OUTPUT_SIZE, 0);
+        }
+    }
+
+    /// Back onto the desk, ready for the next connection. Room that a long head or a long content
+    /// took is freed.
     pub fn give_back(self) {
         let desk = Arc::clone(&self.desk);
         let buffers = self.cleared();
@@ -70,9 +83,14 @@ impl WireBuffers {
         self.end = 0;
         self.has_progressed = false;
         self.has_stand_in = false;
-        if self.input.len() > INPUT_SIZE {
-            self.input.truncate(INPUT_SIZE);
-            self.input.shrink_to_fit();
+        for (buffer, size) in [
+            (&mut self.input, INPUT_SIZE),
+            (&mut self.output, OUTPUT_SIZE),
+        ] {
+            if buffer.len() > size {
+                buffer.truncate(size);
+                buffer.shrink_to_fit();
+            }
         }
         self
     }
@@ -289,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn input_grows_for_a_long_head_and_shrinks_again() {
+    fn room_grows_for_what_is_long_and_shrinks_again() {
         let mut buffers = WireBuffers::new(Arc::new(new_desk()));
         let piece = vec![b'x'; INPUT_SIZE];
         append(&mut buffers, &piece);
@@ -298,6 +316,18 @@ mod tests {
         assert_eq!(buffers.input().len(), 2 * INPUT_SIZE + 7);
         buffers.input_consume(2 * INPUT_SIZE);
         assert_eq!(buffers.input(), &piece[..7]);
-        assert_eq!(buffers.cleared().input.len(), INPUT_SIZE);
+        for length in [
+            Length::Sized(LONG - 1),
+            Length::Chunked,
+            Length::Unannounced,
+        ] {
+            buffers.expect(length);
+            assert_eq!(buffers.output().len(), OUTPUT_SIZE);
+        }
+        buffers.expect(Length::Sized(LONG));
+        assert_eq!(buffers.output().len(), LONG_OUTPUT_SIZE);
+        let buffers = buffers.cleared();
+        assert_eq!(buffers.input.capacity(), INPUT_SIZE);
+        assert_eq!(buffers.output.capacity(), OUTPUT_SIZE);
     }
 }

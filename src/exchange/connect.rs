@@ -74,15 +74,16 @@ impl Connector for WireConnector {
             (None, _) => self.open(&backend)?,
         };
         let connected = (!is_reused && !is_early).then(Instant::now);
-        let buffers = self.desk.with(|attempt| {
+        let (buffers, length) = self.desk.with(|attempt| {
             if connected.is_some() {
                 attempt.marks.connected = connected;
             }
             // An early answer comes on the connection that the attempt already has.
             attempt.is_reused = is_reused || (is_early && attempt.is_reused);
-            attempt.buffers.take()
+            (attempt.buffers.take(), attempt.length)
         });
-        let buffers = buffers.unwrap_or_else(|| WireBuffers::new(Arc::clone(&self.desk)));
+        let mut buffers = buffers.unwrap_or_else(|| WireBuffers::new(Arc::clone(&self.desk)));
+        buffers.expect(length);
         let desk = Arc::clone(&self.desk);
         Ok(Some(Wire::new(
             stream,

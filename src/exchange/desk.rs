@@ -7,6 +7,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::exchange::buffers::WireBuffers;
+use crate::exchange::fields::Length;
 use crate::exchange::interim::is_switch;
 use crate::exchange::response_content::SizedContent;
 use crate::exchange::response_head::ResponseHead;
@@ -75,6 +76,8 @@ pub struct Attempt {
     pub is_head: bool,
     /// In: the backend is asked to switch to another protocol.
     pub asks_to_switch: bool,
+    /// In: how long the content is.
+    pub length: Length,
     /// In: not all of the content is in memory.
     pub is_streamed: bool,
     /// In: the client's socket, to see whether it is still there.
@@ -151,6 +154,7 @@ impl Desk {
             opening: Opening::Alone,
             is_head: false,
             asks_to_switch: false,
+            length: Length::Unannounced,
             is_streamed: false,
             peer: None,
             client_is_gone: false,

@@ -187,6 +187,7 @@ impl Forwarder {
             attempt.is_head = request.is_head();
             attempt.asks_to_switch = errand.upgrade.is_some();
             attempt.peer = client.peer();
+            attempt.length = added.length;
             attempt.is_streamed = !content.is_read();
             attempt.client_is_gone = false;
             attempt.uploading = None;

@@ -7,6 +7,10 @@ use crate::intake::Client;
 
 /// A piece of content, bytes. Larger pieces cost fewer calls, and each worker holds one.
 pub const PIECE: usize = 16 * 1024;
+/// A piece of a content that is known to be long: a quarter of the calls.
+const LONG_PIECE: usize = 64 * 1024;
+/// What is long, bytes.
+const LONG: u64 = 256 * 1024;
 /// Room before a piece for the line that begins a chunk: up to 16 hexadecimal digits and CRLF.
 const CHUNK_LINE: usize = 18;
 
@@ -87,9 +91,11 @@ fn read_piece(
     // because the read that finds nothing more is what ends the content.
     let room = match framing {
         Framing::Empty => 1,
-        Framing::Sized(length) => usize::try_from(length.saturating_sub(n_before))
-            .unwrap_or(PIECE)
-            .clamp(1, PIECE),
+        Framing::Sized(length) => {
+            let most = if length < LONG { PIECE } else { LONG_PIECE };
+            let left = usize::try_from(length.saturating_sub(n_before));
+            left.map_or(most, |left| left.clamp(1, most))
+        }
         Framing::Chunked | Framing::UntilClose => PIECE,
     };
     out.resize(start + gap, 0);
@@ -186,6 +192,32 @@ mod tests {
             ["HEAD ", chunk, "0\r\n\r\n"]
         );
         assert_eq!(writes(&[], Chunked, true), ["HEAD 0\r\n\r\n"]);
+    }
+
+    #[test]
+    fn a_long_content_is_passed_on_in_longer_pieces() {
+        let rooms_for = |framing, n_total: usize| {
+            let (mut out, mut client) = (Vec::new(), Taker(Vec::new()));
+            let (mut rooms, mut left) = (Vec::new(), n_total);
+            let read = |out: &mut Vec<u8>, room: usize| {
+                rooms.push(room);
+                let n = room.min(left);
+                left -= n;
+                out.resize(out.len() + n, b'x');
+                Ok(n)
+            };
+            relay(&mut out, read, framing, true, &mut client).expect("nobody fails");
+            rooms
+        };
+        let long = 5 * LONG_PIECE;
+        let sized = |n: usize| Framing::Sized(n as u64);
+        assert_eq!(rooms_for(sized(long + 7), long + 7)[..2], [LONG_PIECE; 2]);
+        assert_eq!(rooms_for(sized(long + 7), long + 7)[5..], [7, 1]);
+        assert_eq!(
+            rooms_for(sized(2 * PIECE + 7), 2 * PIECE + 7),
+            [PIECE, PIECE, 7, 1]
+        );
+        assert_eq!(rooms_for(Framing::Chunked, long)[..2], [PIECE; 2]);
     }
 
     #[test]
