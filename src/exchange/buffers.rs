@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ureq::unversioned::transport::Buffers;
 
@@ -100,6 +101,17 @@ impl WireBuffers {
         &self.output[..amount]
     }
 
+    /// Notes what was received into the room for it, and when, if that was read from the socket.
+    pub fn received(&mut self, n: usize, at: Option<Instant>) {
+        self.end += n;
+        let n_buffered = self.end - self.start;
+        self.desk.with(|attempt| {
+            attempt.has_received |= n > 0;
+            attempt.n_buffered = n_buffered;
+            attempt.marks.first_byte = attempt.marks.first_byte.or(at);
+        });
+    }
+
     /// What was received and not read.
     pub fn pending(&self) -> &[u8] {
         &self.input[self.start..self.end]
@@ -170,9 +182,7 @@ impl Buffers for WireBuffers {
     }
 
     fn input_appended(&mut self, amount: usize) {
-        self.end += amount;
-        self.desk.with(|attempt| attempt.has_received |= amount > 0);
-        self.note_buffered();
+        self.received(amount, None);
     }
 
     fn input_consume(&mut self, amount: usize) {

@@ -13,7 +13,7 @@ use crate::exchange::response_content::SizedContent;
 use crate::exchange::response_head::ResponseHead;
 use crate::intake::Peer;
 use crate::pool::Backend;
-use crate::watch::{Doing, Sheet};
+use crate::watch::Sheet;
 
 /// How far an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,20 +176,6 @@ impl Desk {
             attempt: Mutex::new(attempt),
             sheet,
         }
-    }
-
-    /// Notes that from now on an answer is waited for.
-    pub fn note_sent(&self, now: Instant) {
-        self.with(|attempt| attempt.marks.sent = Some(now));
-        self.sheet.lane.set(Doing::Waiting, now);
-    }
-
-    /// Notes that some of an answer is here.
-    pub fn note_first_byte(&self) {
-        let now = Instant::now();
-        self.with(|attempt| {
-            attempt.marks.first_byte.get_or_insert(now);
-        });
     }
 
     /// Reads or changes the attempt.

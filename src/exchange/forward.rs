@@ -169,8 +169,7 @@ impl Forwarder {
             edits: errand.edits,
             request_id: errand.request_id,
         };
-        drop(self.desk.with(|attempt| attempt.sized.take())); // outside the lock
-        self.desk.with(|attempt| {
+        let left = self.desk.with(|attempt| {
             attempt.head.clear();
             write_head(&mut attempt.head, errand, request, &added);
             attempt.backend = Some(Arc::clone(errand.backend));
@@ -201,7 +200,9 @@ impl Forwarder {
             attempt.early = None;
             attempt.switched = None;
             attempt.response_head.clear();
+            attempt.sized.take()
         });
+        drop(left); // outside the lock: it gives its buffers back
     }
 
     fn run(

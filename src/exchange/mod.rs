@@ -251,7 +251,7 @@ impl Exchanger<'_> {
         }
         let upgrade = upgrade.as_deref();
         let forwarded = self.forward(to, request, upgrade, start + patience, content, client);
-        let switched = self.forwarder.take_switched();
+        let switched = upgrade.and_then(|_| self.forwarder.take_switched());
         if upgrade.is_some() && switched.is_none() {
             self.post.end_long_haul();
         }

@@ -43,6 +43,8 @@ pub struct Wire {
     may_be_kept: bool,
     /// What the answer says of its content, if ureq is to have no part in that.
     announced: Option<Announced>,
+    /// When some of the head came last.
+    received_at: Option<Instant>,
     timeouts: Timeouts,
 }
 
@@ -72,6 +74,7 @@ impl Wire {
             sends,
             may_be_kept: false,
             announced: None,
+            received_at: None,
             timeouts,
         }
     }
@@ -90,17 +93,15 @@ impl Wire {
                 attempt.phase = Phase::Sending;
                 attempt.opening
             });
-            if opening != Opening::Alone {
-                self.desk.sheet.lane.set(Doing::Sending, Instant::now());
+            if opening == Opening::Alone {
+                return self.send_head(0);
             }
-            return match opening {
-                Opening::WithContent => Ok(()),
-                Opening::Alone => self.send_head(0),
-                Opening::AwaitingContinue => {
-                    self.send_head(0)?;
-                    self.await_continue()
-                }
-            };
+            self.desk.sheet.lane.set(Doing::Sending, Instant::now());
+            if opening == Opening::AwaitingContinue {
+                self.send_head(0)?;
+                return self.await_continue();
+            }
+            return Ok(()); // it goes with the first piece
         }
         if self.desk.with(|attempt| attempt.opening) == Opening::WithContent {
             return self.send_head(amount);
@@ -166,25 +167,27 @@ impl Wire {
     fn wait_for_input(&mut self) -> io::Result<usize> {
         let now = Instant::now();
         let (n_ahead, phase, waits_since) = self.desk.with(|attempt| {
+            let n_ahead = take_ahead(&mut attempt.ahead, || self.buffers.input_append_buf());
             if attempt.phase == Phase::Sending {
                 attempt.phase = Phase::Waiting;
             }
-            let n_ahead = take_ahead(&mut attempt.ahead, || self.buffers.input_append_buf());
-            (n_ahead, attempt.phase, attempt.marks.sent)
+            let waits_since = attempt.marks.sent;
+            if n_ahead == 0 && waits_since.is_none() {
+                attempt.marks.sent = Some(now);
+            }
+            (n_ahead, attempt.phase, waits_since)
         });
         if n_ahead > 0 {
             return Ok(n_ahead);
         }
-        let limit = match (phase, waits_since) {
-            (Phase::Answered, _) => self.timeouts.idle,
-            (_, Some(since)) => {
-                let waited = now.saturating_duration_since(since);
-                self.timeouts.response.saturating_sub(waited)
-            }
-            (_, None) => {
-                self.desk.note_sent(now);
-                self.timeouts.response
-            }
+        if waits_since.is_none() {
+            self.desk.sheet.lane.set(Doing::Waiting, now);
+        }
+        let limit = if phase == Phase::Answered {
+            self.timeouts.idle
+        } else {
+            let waited = waits_since.map_or(Duration::ZERO, |since| now - since);
+            self.timeouts.response.saturating_sub(waited)
         };
         if limit.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -194,7 +197,7 @@ impl Wire {
             stream.read(self.buffers.input_append_buf())
         }) {
             Ok(n) if n > 0 && phase != Phase::Answered => {
-                self.desk.note_first_byte();
+                self.received_at = Some(Instant::now());
                 Ok(n)
             }
             // ureq takes a reset for a proper end where the end of the connection is the end of
@@ -241,7 +244,7 @@ impl Transport for Wire {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         match self.wait_for_input() {
             Ok(n) => {
-                self.buffers.input_appended(n);
+                self.buffers.received(n, self.received_at);
                 self.take_sized();
                 Ok(n > 0)
             }
@@ -272,9 +275,8 @@ impl Drop for Wire {
         let stream = match (self.stream.take(), self.announced) {
             (Some(lent), Some(announced)) => {
                 let backend = Arc::clone(&self.backend);
+                let last_read = self.received_at.unwrap_or_else(Instant::now);
                 let idle_timeout = self.timeouts.idle;
-                let first_byte = self.desk.with(|attempt| attempt.marks.first_byte);
-                let last_read = first_byte.unwrap_or_else(Instant::now);
                 let content =
                     SizedContent::new(announced, lent, backend, buffers, last_read, idle_timeout);
                 return self.desk.with(|attempt| attempt.sized = Some(content));
