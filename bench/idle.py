@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 COUNTS = [0, 1, 1_000, 4_000, 10_000]
-BINARY = os.path.join(os.path.dirname(__file__), "../target/release/threadbare")
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(os.path.dirname(__file__), "../target"))
+BINARY = os.path.join(TARGET, "release/threadbare")
 REQUEST = b"GET / HTTP/1.1\r\nHost: idle\r\n\r\n"
 # Once so long, a connection that was asked on is the waiter's again: it lingers for 20 ms.
 SETTLED_S = 1.0

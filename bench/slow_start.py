@@ -18,7 +18,8 @@ import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BINARY = os.path.join(HERE, "../target/release/threadbare")
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(HERE, "../target"))
+BINARY = os.path.join(TARGET, "release/threadbare")
 CONNECTIONS = 64
 SLOW_START_S = 5
 STEP_S = 0.5

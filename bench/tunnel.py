@@ -18,7 +18,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TOTAL = int(float(os.environ.get("GIB", "2")) * (1 << 30))
 N_MESSAGES = 20_000
 MESSAGE = bytes(64)
-BINARY = os.path.join(os.path.dirname(__file__), "../target/release/threadbare")
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(os.path.dirname(__file__), "../target"))
+BINARY = os.path.join(TARGET, "release/threadbare")
 # Name, who sends, and in pieces of how many bytes.
 BULK = [
     ("down 64 KiB", "backend", 64 << 10),

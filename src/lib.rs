@@ -62,8 +62,8 @@
 //! - Whatever happens to one exchange, panic included, costs that exchange.
 //!
 //! Absent on purpose: an async runtime, an HTTP parser of our own (httparse reads heads and
-//! ureq-proto content, behind checks of ours; ureq reads answers), global state, and threads that
-//! sleep.
+//! ureq-proto content, behind checks of ours; ureq reads answers, but for contents of a known
+//! length, which need counting only), global state, and threads that sleep.
 //!
 //! # The tour
 //!

@@ -11,14 +11,11 @@ use ureq::unversioned::transport::Buffers;
 use crate::exchange::desk::{Desk, Phase};
 use crate::exchange::fields::Length;
 use crate::exchange::interim::is_interim;
+use crate::exchange::relay::{LONG, LONG_PIECE};
 use crate::exchange::response_head::Announced;
 
 /// Room for output: ureq's head, or a piece of content.
 const OUTPUT_SIZE: usize = 16 * 1024;
-/// The same for a content that is known to be long: a quarter of the calls.
-const LONG_OUTPUT_SIZE: usize = 64 * 1024;
-/// What is long, bytes.
-const LONG: u64 = 256 * 1024;
 /// Room for input at first.
 const INPUT_SIZE: usize = 16 * 1024;
 /// Room for input at most: the longest head of an answer. Longer: 502.
@@ -67,7 +64,7 @@ impl WireBuffers {
     /// Makes room for larger pieces of a long content.
     pub fn expect(&mut self, length: Length) {
         if matches!(length, Length::Sized(n) if n >= LONG) {
-            self.output.resize(LONG_OUTPUT_SIZE, 0);
+            self.output.resize(LONG_PIECE, 0);
         }
     }
 
@@ -131,7 +128,9 @@ impl WireBuffers {
     pub fn take_sized(&mut self) -> Option<Announced> {
         let pending = &self.input[self.start..self.end];
         let (n, announced) = self.desk.with(|attempt| {
-            let is_awaited = attempt.phase == Phase::Waiting && !attempt.is_head;
+            // What is ahead would have to be read before the socket.
+            let is_awaited =
+                attempt.phase == Phase::Waiting && !attempt.is_head && attempt.ahead.is_empty();
             let (n, announced) = is_awaited
                 .then(|| attempt.response_head.take_sized(pending))
                 .flatten()?;
@@ -335,7 +334,7 @@ mod tests {
             assert_eq!(buffers.output().len(), OUTPUT_SIZE);
         }
         buffers.expect(Length::Sized(LONG));
-        assert_eq!(buffers.output().len(), LONG_OUTPUT_SIZE);
+        assert_eq!(buffers.output().len(), LONG_PIECE);
         let buffers = buffers.cleared();
         assert_eq!(buffers.input.capacity(), INPUT_SIZE);
         assert_eq!(buffers.output.capacity(), OUTPUT_SIZE);

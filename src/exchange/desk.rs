@@ -178,6 +178,13 @@ impl Desk {
         }
     }
 
+    /// Drops what lies here and knows the desk: without this, neither would ever go.
+    pub fn clear(&self) {
+        // Each outside the lock, and the content first: it gives its buffers back.
+        drop(self.with(|attempt| attempt.sized.take()));
+        drop(self.with(|attempt| attempt.buffers.take()));
+    }
+
     /// Reads or changes the attempt.
     pub fn with<T>(&self, look: impl FnOnce(&mut Attempt) -> T) -> T {
         look(&mut self.attempt.lock())

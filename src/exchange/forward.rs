@@ -312,11 +312,8 @@ impl Forwarder {
 }
 
 impl Drop for Forwarder {
-    /// The buffers know the desk that they lie on: without this, neither would ever go.
     fn drop(&mut self) {
-        let buffers = self.desk.with(|attempt| attempt.buffers.take());
-        let sized = self.desk.with(|attempt| attempt.sized.take());
-        drop((buffers, sized)); // outside the lock
+        self.desk.clear();
     }
 }
 

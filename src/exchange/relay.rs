@@ -7,10 +7,10 @@ use crate::intake::Client;
 
 /// A piece of content, bytes. Larger pieces cost fewer calls, and each worker holds one.
 pub const PIECE: usize = 16 * 1024;
-/// A piece of a content that is known to be long: a quarter of the calls.
-const LONG_PIECE: usize = 64 * 1024;
+/// A piece of a content that is known to be long, in either direction: a quarter of the calls.
+pub const LONG_PIECE: usize = 64 * 1024;
 /// What is long, bytes.
-const LONG: u64 = 256 * 1024;
+pub const LONG: u64 = 256 * 1024;
 /// Room before a piece for the line that begins a chunk: up to 16 hexadecimal digits and CRLF.
 const CHUNK_LINE: usize = 18;
 
@@ -27,8 +27,8 @@ pub enum Broken {
 /// left in `out`: the caller settles everything with the backend before the client, who may ask
 /// again at once, can see that its answer is complete.
 ///
-/// `read` appends a piece of the content, with no more bytes than it is told, and says how many; 0
-/// is the end.
+/// `read` appends a piece of the content, about as many bytes as it is told at most, and says how
+/// many; 0 is the end.
 ///
 /// When `is_here` says that content came with the head, the first piece goes out in the same
 /// write; otherwise the head goes first, because the content may take any time (server-sent

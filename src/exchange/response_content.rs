@@ -26,8 +26,8 @@ pub enum ResponseContent {
 }
 
 impl ResponseContent {
-    /// Appends what comes, `room` bytes at most, and says how much. 0: there is no more, which is
-    /// for the caller to compare with what was announced.
+    /// Appends what comes, about `room` bytes at most, and says how much. 0: there is no more,
+    /// which is for the caller to compare with what was announced.
     pub fn read(&mut self, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         match self {
             ResponseContent::Decoded(content) => read_decoded(content, out, room),
@@ -60,7 +60,7 @@ pub struct SizedContent {
     /// Bytes that were not read yet.
     left: u64,
     closes: bool,
-    /// When the last bytes came, or nearly.
+    /// When the last bytes came.
     last_read: Instant,
     idle_timeout: Duration,
 }
@@ -103,17 +103,19 @@ impl SizedContent {
             (_, Some(stream)) => {
                 let start = out.len();
                 out.reserve(most);
-                self.last_read = Instant::now();
                 let limit = Some(self.idle_timeout);
-                let n = stream.read(self.last_read, limit, |stream| {
+                // All the room that there is, which may be more than was asked for.
+                let n = stream.read(Instant::now(), limit, |stream| {
                     Ok(rustix::io::read(stream, spare_capacity(out))?)
                 })?;
-                if n > most {
+                self.last_read = Instant::now();
+                let n_content = usize::try_from(self.left).map_or(n, |left| left.min(n));
+                if n_content < n {
                     // What was not announced is no content, and nobody can tell what it is.
-                    out.truncate(start + most);
+                    out.truncate(start + n_content);
                     self.closes = true;
                 }
-                n.min(most)
+                n_content
             }
             _ => 0,
         };
@@ -136,8 +138,92 @@ impl SizedContent {
 
 impl Drop for SizedContent {
     fn drop(&mut self) {
+        if self.left == 0 {
+            self.end(); // nobody looked for an end behind nothing
+        }
         if let Some(buffers) = self.buffers.take() {
             buffers.give_back();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use crate::exchange::desk::Desk;
+    use crate::pool::{BackendUrl, Pool};
+    use crate::watch::Sheet;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A backend that has sent this behind its head; the content that was announced, on a desk.
+    fn content(sent: &[u8], length: u64, closes: bool) -> (SizedContent, Arc<Desk>, TcpStream) {
+        let now = Instant::now();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let near = TcpStream::connect(address).expect("someone listens");
+        let (mut far, _) = listener.accept().expect("someone connected");
+        far.write_all(sent).expect("it fits");
+        let url = BackendUrl::parse(&format!("http://{address}")).expect("a good URL");
+        let backend = Pool::of(vec![url], now).backends().remove(0);
+        let desk = Arc::new(Desk::new(Arc::new(Sheet::new(now))));
+        let stream = BackendStream::new(near, Arc::clone(&desk));
+        let buffers = WireBuffers::new(Arc::clone(&desk));
+        let announced = Announced { length, closes };
+        let content = SizedContent::new(announced, stream, backend, buffers, now, MINUTE);
+        (content, desk, far)
+    }
+
+    #[test]
+    fn whatever_room_there_is_no_byte_is_lost_or_added() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(60_000).collect();
+        for (capacity, room, n_more) in [
+            (0, 16, 0),
+            (100, 1, 0),
+            (40_000, 16_384, 0),
+            (100_000, 16_384, 0),
+            (100_000, 16_384, 9),
+            (100_000, 100_000, 9),
+        ] {
+            let length = bytes.len() - n_more;
+            let (mut content, _desk, _far) = content(&bytes, length as u64, false);
+            let backend = Arc::clone(&content.backend);
+            let mut out = Vec::with_capacity(capacity);
+            let mut n_read = 0;
+            loop {
+                let n = content.read(&mut out, room).expect("nobody fails");
+                n_read += n;
+                assert_eq!(out.len(), n_read, "{capacity} {room}");
+                if n == 0 {
+                    break;
+                }
+            }
+            assert!(out == bytes[..length], "{capacity} {room} {n_read}");
+            // More than was announced may be in the socket still: then the next look finds it.
+            let is_kept = backend.take_idle().is_some();
+            assert!(is_kept || n_more > 0, "{capacity} {room}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_once_nothing_is_left_to_read() {
+        for (length, closes, is_kept) in [(0, false, true), (0, true, false), (1, false, false)] {
+            let (content, _desk, _far) = content(b"", length, closes);
+            let backend = Arc::clone(&content.backend);
+            drop(content);
+            assert_eq!(backend.take_idle().is_some(), is_kept, "{length} {closes}");
+        }
+    }
+
+    #[test]
+    fn a_desk_goes_with_the_content_that_lies_on_it() {
+        let (content, desk, _far) = content(b"", 1, false);
+        desk.with(|attempt| attempt.sized = Some(content));
+        desk.clear();
+        assert_eq!(Arc::strong_count(&desk), 1);
     }
 }

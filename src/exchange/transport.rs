@@ -1,10 +1,11 @@
 //! ureq's way to a backend: connects, keeps connections, and sends our head in place of its own.
 //!
-//! ureq drives an exchange (framing, timeouts, what may be reused) through its `Transport` trait.
-//! Behind that trait, four things are ours: idle connections belong to the [`Backend`], not to
-//! ureq's pool; the bytes of the head are written by [`fields`](crate::exchange::fields), so that
-//! a target or a field is never changed on the way; what happened on the wire is noted for the
-//! retry rule; and a content of known length is read by [`SizedContent`], without ureq.
+//! ureq drives an exchange through its `Transport` trait, step by step, and frames and decodes what
+//! has no known length. Behind that trait, five things are ours: idle connections belong to the
+//! [`Backend`], not to ureq's pool; the bytes of the head are written by
+//! [`fields`](crate::exchange::fields), so that a target or a field is never changed on the way;
+//! what happened on the wire is noted for the retry rule; deadlines are kept here, where the waits
+//! are; and a content of known length is read by [`SizedContent`], without ureq.
 //!
 //! All of this runs on the worker's own thread, inside its call of ureq.
 
@@ -172,22 +173,21 @@ impl Wire {
                 attempt.phase = Phase::Waiting;
             }
             let waits_since = attempt.marks.sent;
-            if n_ahead == 0 && waits_since.is_none() {
-                attempt.marks.sent = Some(now);
+            if n_ahead == 0 && attempt.phase != Phase::Answered {
+                attempt.marks.sent = waits_since.or(Some(now));
             }
             (n_ahead, attempt.phase, waits_since)
         });
         if n_ahead > 0 {
             return Ok(n_ahead);
         }
-        if waits_since.is_none() {
-            self.desk.sheet.lane.set(Doing::Waiting, now);
-        }
         let limit = if phase == Phase::Answered {
             self.timeouts.idle
+        } else if let Some(since) = waits_since {
+            self.timeouts.response.saturating_sub(now - since)
         } else {
-            let waited = waits_since.map_or(Duration::ZERO, |since| now - since);
-            self.timeouts.response.saturating_sub(waited)
+            self.desk.sheet.lane.set(Doing::Waiting, now);
+            self.timeouts.response
         };
         if limit.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());

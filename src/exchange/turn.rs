@@ -56,7 +56,7 @@ pub struct Turn<'a> {
     token: Option<u64>,
     /// Until when a pick may wait for a backend with room.
     deadline: Instant,
-    /// When the first pick was made, or nearly.
+    /// When the last pick was made, or nearly.
     now: Instant,
     /// Who is passed over, if anybody may ask.
     notes: Option<Notes>,

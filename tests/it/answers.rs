@@ -1,6 +1,6 @@
 //! How answers come back: status, reason and content as they are, and nothing behind them.
 
-use crate::harness::{Backend, Threadbare, text};
+use crate::harness::{Backend, Pattern, Threadbare, text};
 
 #[test]
 fn statuses_and_reasons_pass_as_they_are() {
@@ -148,4 +148,47 @@ fn a_client_that_has_said_all_it_will_still_gets_its_answer() {
     let answer = client.answer();
     assert_eq!((answer.status, text(&answer.content).as_str()), (200, "ok"));
     client.assert_ended();
+}
+
+#[test]
+fn content_of_any_length_arrives_behind_content_of_any_other() {
+    // Goal: what a worker has left of one answer, memory included, never shows in the next. Trick:
+    // one worker; each length comes behind each other one, sized and in chunks, below a head that
+    // becomes shorter or longer on its way, and each byte is compared.
+    let backend = Backend::replying(|seen| {
+        let target = seen.head.word(1).to_owned();
+        let (framing, length) = target[1..].split_once('/').expect("how, and how much");
+        let length: usize = length.parse().expect("a length");
+        let content = Pattern::new().take(length);
+        let (framing, content) = if framing == "sized" {
+            (format!("Content-Length: {length}"), content)
+        } else {
+            let line = format!("{length:x}\r\n");
+            let chunks = [line.as_bytes(), &content, b"\r\n0\r\n\r\n"].concat();
+            ("Transfer-Encoding: chunked".to_owned(), chunks)
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n{framing}\r\n\r\n");
+        [head.as_bytes(), &content].concat()
+    });
+    let longer = ["--workers", "1", "--proxy-status", "a-long-name-of-ours"];
+    for options in [&longer[..2], &longer] {
+        let threadbare = Threadbare::before(&[backend.addr], options);
+        let mut client = threadbare.client();
+        let mut check = |framing: &str, length: usize| {
+            let answer = client.get(&format!("/{framing}/{length}"));
+            assert_eq!(answer.content.len(), length, "{framing}");
+            assert!(answer.content == Pattern::new().take(length), "{framing}");
+        };
+        let lengths = [
+            1, 16_000, 16_384, 16_385, 40_000, 100_000, 262_143, 262_144, 700_001,
+        ];
+        for before in lengths {
+            for length in lengths {
+                for framing in ["sized", "chunks"] {
+                    check(framing, before);
+                    check("sized", length);
+                }
+            }
+        }
+    }
 }

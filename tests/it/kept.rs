@@ -153,3 +153,23 @@ fn a_connection_is_kept_if_its_answer_is_over_and_neither_side_ends_it() {
         }
     }
 }
+
+#[test]
+fn an_answer_without_content_that_is_tried_again_leaves_its_connection() {
+    // Goal: a 503 that nobody reads to its end, because there is nothing to read, costs no new
+    // connection, just when there is much to do. Trick: the backend numbers its connections, and
+    // its other takes each request that it declines.
+    let busy = Backend::replying(|_| b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let other = Backend::answering("other");
+    let options = ["--workers", "1", "--retry-on", "503"];
+    let threadbare = Threadbare::before(&[busy.addr, other.addr], &options);
+    let mut client = threadbare.client();
+    for _ in 0..20 {
+        assert_eq!(client.get("/").text(), "other");
+    }
+    let connections = busy.seen.items().into_iter().map(|seen| seen.connection);
+    let mut connections: Vec<usize> = connections.collect();
+    assert!(connections.len() >= 5, "{connections:?}");
+    connections.dedup();
+    assert_eq!(connections.len(), 1, "{connections:?}");
+}
