@@ -29,7 +29,7 @@ function print_table(title, what,    i) {
 }
 
 # How dear the dearest of the small loads is by another: by any, or by one with fewer connections.
-function growth(name, by_any,    i, j, n, one, other, most) {
+function growth(name, by_any,    i, j, one, other, most) {
     for (i = 1; i <= n_loads; i++)
         for (j = 1; j <= n_loads; j++) {
             if (loads[i] !~ /^small-/ || loads[j] !~ /^small-/ || i == j)

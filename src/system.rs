@@ -3,6 +3,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+#[cfg(test)]
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,4 +67,13 @@ pub fn join<T>(thread: JoinHandle<T>) -> Option<T> {
         error!("the thread {name} had panicked");
     }
     ended.ok()
+}
+
+/// Both ends of a TCP connection: who came, and who was there.
+#[cfg(test)]
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let far = TcpStream::connect(address).expect("someone listens");
+    (far, listener.accept().expect("someone connected").0)
 }

@@ -47,8 +47,8 @@ impl WireBuffers {
         }
     }
 
-    /// A stand-in without memory.
-    pub fn empty(desk: Arc<Desk>) -> WireBuffers {
+    /// Ones without memory.
+    fn empty(desk: Arc<Desk>) -> WireBuffers {
         let (output, input) = (Vec::new(), Vec::new());
         WireBuffers {
             desk,
@@ -68,12 +68,17 @@ impl WireBuffers {
         }
     }
 
+    /// All of it, for another owner: what stays has no memory.
+    pub fn hand_over(&mut self) -> WireBuffers {
+        let empty = WireBuffers::empty(Arc::clone(&self.desk));
+        std::mem::replace(self, empty)
+    }
+
     /// Back onto the desk, ready for the next connection. Room that a long head or a long content
     /// took is freed.
-    pub fn give_back(self) {
-        let desk = Arc::clone(&self.desk);
-        let buffers = self.cleared();
-        desk.with(|attempt| attempt.buffers = Some(buffers));
+    pub fn give_back(&mut self) {
+        let buffers = self.hand_over().cleared();
+        self.desk.with(|attempt| attempt.buffers = Some(buffers));
     }
 
     fn cleared(mut self) -> WireBuffers {
@@ -142,11 +147,6 @@ impl WireBuffers {
         self.has_stand_in = true;
         Some(announced)
     }
-
-    fn note_buffered(&self) {
-        let n_buffered = self.end - self.start;
-        self.desk.with(|attempt| attempt.n_buffered = n_buffered);
-    }
 }
 
 impl Buffers for WireBuffers {
@@ -191,8 +191,11 @@ impl Buffers for WireBuffers {
             self.has_stand_in = amount == 0;
             return;
         }
-        let consumed = &self.input[self.start..self.start + amount];
+        let from = self.start;
+        self.start += amount;
+        let (consumed, n_buffered) = (&self.input[from..self.start], self.end - self.start);
         self.desk.with(|attempt| {
+            attempt.n_buffered = n_buffered;
             // ureq consumes a head as a whole, and an interim one (1xx) like a final one: what is
             // consumed last while we wait is the head of the answer.
             if amount > 0 && attempt.phase == Phase::Waiting {
@@ -202,8 +205,6 @@ impl Buffers for WireBuffers {
                 }
             }
         });
-        self.start += amount;
-        self.note_buffered();
     }
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {

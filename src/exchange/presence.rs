@@ -30,15 +30,14 @@ pub fn is_gone(peer: Option<&Peer>) -> bool {
 mod tests {
     use super::*;
 
-    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::net::Shutdown;
     use std::sync::Arc;
+
+    use crate::system::tcp_pair;
 
     #[test]
     fn a_client_that_closes_is_gone_and_one_that_is_silent_is_not() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let client = TcpStream::connect(address).expect("someone listens");
-        let (socket, _) = listener.accept().expect("it has connected");
+        let (client, socket) = tcp_pair();
         let peer = Peer::Here(Arc::new(socket.into()));
         assert!(!is_gone(Some(&peer)));
         assert!(!is_gone(None), "nobody knows");

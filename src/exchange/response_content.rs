@@ -55,8 +55,8 @@ pub struct SizedContent {
     /// None once the connection was given back.
     stream: Option<BackendStream>,
     backend: Arc<Backend>,
-    /// The worker's buffers, with what came together with the head. None once given back.
-    buffers: Option<WireBuffers>,
+    /// The worker's buffers, with what came together with the head.
+    buffers: WireBuffers,
     /// Bytes that were not read yet.
     left: u64,
     closes: bool,
@@ -78,17 +78,12 @@ impl SizedContent {
         SizedContent {
             stream: Some(stream),
             backend,
-            buffers: Some(buffers),
+            buffers,
             left: announced.length,
             closes: announced.closes,
             last_read,
             idle_timeout,
         }
-    }
-
-    /// What has come and was not read.
-    fn pending(&self) -> &[u8] {
-        self.buffers.as_ref().map_or(&[], WireBuffers::pending)
     }
 
     /// See [`ResponseContent::read`].
@@ -98,29 +93,33 @@ impl SizedContent {
             return Ok(0);
         }
         let most = usize::try_from(self.left).map_or(room, |left| left.min(room));
-        let n = match (&mut self.buffers, &mut self.stream) {
-            (Some(buffers), _) if !buffers.pending().is_empty() => buffers.take(out, most),
-            (_, Some(stream)) => {
-                let start = out.len();
-                out.reserve(most);
-                let limit = Some(self.idle_timeout);
-                // All the room that there is, which may be more than was asked for.
-                let n = stream.read(Instant::now(), limit, |stream| {
-                    Ok(rustix::io::read(stream, spare_capacity(out))?)
-                })?;
-                self.last_read = Instant::now();
-                let n_content = usize::try_from(self.left).map_or(n, |left| left.min(n));
-                if n_content < n {
-                    // What was not announced is no content, and nobody can tell what it is.
-                    out.truncate(start + n_content);
-                    self.closes = true;
-                }
-                n_content
-            }
-            _ => 0,
-        };
+        let mut n = self.buffers.take(out, most);
+        if n == 0 {
+            n = self.receive(out, most)?;
+        }
         self.left -= n as u64;
         Ok(n)
+    }
+
+    /// Appends what comes from the socket: as much as there is room for, which may be more than was
+    /// asked for, but nothing that was not announced.
+    fn receive(&mut self, out: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(0);
+        };
+        let start = out.len();
+        out.reserve(most);
+        let n = stream.read(Instant::now(), self.idle_timeout, |stream| {
+            Ok(rustix::io::read(stream, spare_capacity(out))?)
+        })?;
+        self.last_read = Instant::now();
+        let n_content = usize::try_from(self.left).map_or(n, |left| left.min(n));
+        if n_content < n {
+            // Nobody can tell what the rest is.
+            out.truncate(start + n_content);
+            self.closes = true;
+        }
+        Ok(n_content)
     }
 
     /// All of it was read: the next exchange may have the connection, unless the backend closes it,
@@ -129,7 +128,7 @@ impl SizedContent {
         let stream = self.stream.take();
         if let Some(stream) = stream
             && !self.closes
-            && self.pending().is_empty()
+            && self.buffers.pending().is_empty()
         {
             self.backend.keep_idle(stream.stream, self.last_read);
         }
@@ -141,9 +140,7 @@ impl Drop for SizedContent {
         if self.left == 0 {
             self.end(); // nobody looked for an end behind nothing
         }
-        if let Some(buffers) = self.buffers.take() {
-            buffers.give_back();
-        }
+        self.buffers.give_back();
     }
 }
 
@@ -152,10 +149,11 @@ mod tests {
     use super::*;
 
     use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
 
     use crate::exchange::desk::Desk;
     use crate::pool::{BackendUrl, Pool};
+    use crate::system::tcp_pair;
     use crate::watch::Sheet;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -163,10 +161,8 @@ mod tests {
     /// A backend that has sent this behind its head; the content that was announced, on a desk.
     fn content(sent: &[u8], length: u64, closes: bool) -> (SizedContent, Arc<Desk>, TcpStream) {
         let now = Instant::now();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let near = TcpStream::connect(address).expect("someone listens");
-        let (mut far, _) = listener.accept().expect("someone connected");
+        let (near, mut far) = tcp_pair();
+        let address = far.local_addr().expect("connected");
         far.write_all(sent).expect("it fits");
         let url = BackendUrl::parse(&format!("http://{address}")).expect("a good URL");
         let backend = Pool::of(vec![url], now).backends().remove(0);

@@ -13,7 +13,7 @@ use crate::intake::check::parse_length;
 use crate::intake::fields::list;
 
 /// Field lines taken from a backend's answer at most, the same as ureq's limit.
-pub const MAX_RESPONSE_FIELDS: usize = 128;
+const MAX_RESPONSE_FIELDS: usize = 128;
 
 /// A head, or an empty one.
 #[derive(Debug, Default)]

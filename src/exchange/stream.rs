@@ -53,7 +53,7 @@ impl BackendStream {
     pub fn read(
         &mut self,
         start: Instant,
-        limit: Option<Duration>,
+        limit: Duration,
         mut receive: impl FnMut(&mut TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
@@ -61,7 +61,7 @@ impl BackendStream {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let waited = start.elapsed();
-                    if limit.is_some_and(|limit| waited >= limit) {
+                    if waited >= limit {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     self.be_patient(waited, limit)?;
@@ -73,15 +73,14 @@ impl BackendStream {
 
     /// Waits for the backend, and for a client that goes away meanwhile. `waited` is how long the
     /// backend has been silent already.
-    pub fn be_patient(&mut self, waited: Duration, limit: Option<Duration>) -> io::Result<()> {
-        let mut left = limit.map(|limit| limit.saturating_sub(waited));
+    pub fn be_patient(&mut self, waited: Duration, limit: Duration) -> io::Result<()> {
+        let mut left = limit.saturating_sub(waited);
         if self.client.is_none() {
             let peer = self.desk.with(|attempt| attempt.peer.clone());
             match peer {
                 // Searching costs, and most answers are here before it would pay.
                 Some(Peer::Hidden(..)) if waited < SEARCH_AFTER => {
-                    let pause = SEARCH_AFTER.saturating_sub(waited);
-                    left = Some(left.map_or(pause, |left| left.min(pause)));
+                    left = left.min(SEARCH_AFTER.saturating_sub(waited));
                 }
                 peer => {
                     if matches!(peer, Some(Peer::Here(_))) {
@@ -98,8 +97,7 @@ impl BackendStream {
         };
         let mut fds = vec![PollFd::new(&self.stream, PollFlags::IN)];
         fds.extend(client.map(|client| PollFd::new(client, self.gone)));
-        let left = left.map(timespec);
-        match rustix::event::poll(&mut fds, left.as_ref()) {
+        match rustix::event::poll(&mut fds, Some(&timespec(left))) {
             Ok(_)
                 if fds
                     .get(1)

@@ -159,7 +159,7 @@ impl Wire {
                 return Ok(());
             }
             let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            lent.be_patient(waited, Some(AWAIT_CONTINUE))?;
+            lent.be_patient(waited, AWAIT_CONTINUE)?;
         }
     }
 
@@ -193,7 +193,7 @@ impl Wire {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        match lent.read(now, Some(limit), |stream| {
+        match lent.read(now, limit, |stream| {
             stream.read(self.buffers.input_append_buf())
         }) {
             Ok(n) if n > 0 && phase != Phase::Answered => {
@@ -270,23 +270,22 @@ impl Transport for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        let empty = WireBuffers::empty(Arc::clone(&self.desk));
-        let buffers = std::mem::replace(&mut self.buffers, empty);
         let stream = match (self.stream.take(), self.announced) {
             (Some(lent), Some(announced)) => {
                 let backend = Arc::clone(&self.backend);
                 let last_read = self.received_at.unwrap_or_else(Instant::now);
                 let idle_timeout = self.timeouts.idle;
+                let buffers = self.buffers.hand_over();
                 let content =
                     SizedContent::new(announced, lent, backend, buffers, last_read, idle_timeout);
                 return self.desk.with(|attempt| attempt.sized = Some(content));
             }
             (Some(lent), None) => self
                 .desk
-                .with(|attempt| attempt.keep_switched(lent.stream, buffers.pending())),
+                .with(|attempt| attempt.keep_switched(lent.stream, self.buffers.pending())),
             (None, _) => None,
         };
-        buffers.give_back();
+        self.buffers.give_back();
         let Some(stream) = stream else {
             return;
         };

@@ -2,22 +2,17 @@
 
 use super::*;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::thread::{self, JoinHandle};
 
-fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let far = TcpStream::connect(address).expect("someone listens");
-    (far, listener.accept().expect("someone connected").0)
-}
+use crate::system::tcp_pair;
 
 /// The far ends of client and backend, and the tunnel between their near ends.
 fn tunnel(
     ahead: [&'static [u8]; 2],
     idle: Option<Duration>,
 ) -> (TcpStream, TcpStream, JoinHandle<Report>) {
-    let ((client, near_client), (backend, near_backend)) = (pair(), pair());
+    let ((client, near_client), (backend, near_backend)) = (tcp_pair(), tcp_pair());
     let running = thread::spawn(move || {
         let [up, down] = ahead.map(<[u8]>::to_vec);
         let report = run(&near_client, up, &near_backend, down, idle);

@@ -11,6 +11,7 @@ use crate::exchange::worker::Shared;
 use crate::intake::Job;
 use crate::intake::fields::Fields;
 use crate::pool::{BackendUrl, Pool};
+use crate::system::tcp_pair;
 use crossbeam_channel::{Sender, bounded};
 
 struct Tunnelling(bool);
@@ -144,12 +145,7 @@ fn exchange(answer: &'static str, said: &str) -> (String, Ending) {
     let url = BackendUrl::parse(&format!("http://{address}")).expect("a good URL");
     let pool = Pool::of(vec![url], Instant::now());
     let shared = Shared::example(pool);
-    let (far, near) = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let far = TcpStream::connect(listener.local_addr().expect("it is bound"));
-        (far, listener.accept().expect("someone connected").0)
-    };
-    let mut far = far.expect("someone listens");
+    let (mut far, near) = tcp_pair();
     let mut fields = Fields::default();
     fields.push(b"Upgrade", b"h2c, x");
     let request = ClientRequest {

@@ -1,6 +1,8 @@
 //! A connection in the hands of a worker: blocking reads and writes with deadlines, for the time
 //! of one exchange; then it goes on to its next request, or back to the lot.
 
+mod reading;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -19,18 +21,18 @@ use crate::system::reset;
 
 /// The client of one request, and then of the next on its connection.
 pub struct GateClient {
-    pub(super) shared: Arc<Shared>,
-    pub(super) connection: Box<Connection>,
+    shared: Arc<Shared>,
+    connection: Box<Connection>,
     /// Content that was read ahead, and how much of it has been given out.
-    pub(super) held: Vec<u8>,
-    pub(super) n_given: usize,
-    pub(super) unread: Unread,
+    held: Vec<u8>,
+    n_given: usize,
+    unread: Unread,
     /// The client waits for 100 before it sends the content.
-    pub(super) expects_continue: bool,
+    expects_continue: bool,
     /// Content given out so far, for the limit.
-    pub(super) n_content: u64,
-    pub(super) reading: Pace,
-    pub(super) writing: Pace,
+    n_content: u64,
+    reading: Pace,
+    writing: Pace,
 }
 
 /// Makes a job of a request that has arrived now.
@@ -83,10 +85,7 @@ impl GateClient {
             let is_here = !self.connection.input.is_empty();
             // At the stop the queue may be closed already: what is here is served here.
             if is_here && !may_stay && !self.shared.is_stopping() {
-                let Self {
-                    shared, connection, ..
-                } = *self;
-                shared.lot.hand_in(connection);
+                self.shared.lot.hand_in(self.connection);
                 return None;
             }
             if is_here {
@@ -131,13 +130,8 @@ impl GateClient {
         if is_clean && (is_quiet || matches!(received, Ok(0))) {
             return;
         }
-        let GateClient {
-            shared,
-            mut connection,
-            ..
-        } = self;
-        connection.begin_lingering(Instant::now());
-        shared.park(connection);
+        self.connection.begin_lingering(Instant::now());
+        self.shared.park(self.connection);
     }
 }
 
@@ -222,17 +216,11 @@ impl Client for GateClient {
         }
     }
 
-    fn finish_and_leave(self: Box<Self>, ending: Ending) -> Option<Job> {
+    fn finish_and_leave(mut self: Box<Self>, ending: Ending) -> Option<Job> {
         match ending {
             Ending::Keep => {
-                let Self {
-                    shared,
-                    mut connection,
-                    unread,
-                    ..
-                } = *self;
-                connection.begin_next(&unread, Instant::now());
-                shared.put_down(connection);
+                self.connection.begin_next(&self.unread, Instant::now());
+                self.shared.put_down(self.connection);
             }
             Ending::Close => self.close(),
             Ending::Cut => reset(&*self.connection.socket),

@@ -24,7 +24,6 @@ mod lot;
 mod pace;
 mod proxy;
 pub mod readiness;
-mod reading;
 mod waiter;
 
 use std::fmt;

@@ -71,20 +71,12 @@ pub fn identity_of(fd: RawFd) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::reset;
+    use crate::system::{reset, tcp_pair};
     use std::io::Read;
-    use std::net::TcpListener;
-
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let client = TcpStream::connect(address).expect("someone listens");
-        (client, listener.accept().expect("someone connected").0)
-    }
 
     #[test]
     fn a_client_is_found_by_its_address_and_only_while_it_is_there() {
-        let (client, served) = pair();
+        let (client, served) = tcp_pair();
         let address = client.local_addr().expect("connected");
         let found = find(address).expect("it is open");
         assert_eq!(identity(&found), identity(&served));
@@ -95,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_reset_is_seen_at_once_by_the_peer_and_by_a_blocked_reader() {
-        let (mut client, served) = pair();
+        let (mut client, served) = tcp_pair();
         let mut blocked = served.try_clone().expect("a duplicate");
         let reader = std::thread::spawn(move || blocked.read(&mut [0; 9]).unwrap_or(0));
         reset(&served);
