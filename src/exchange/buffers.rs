@@ -20,9 +20,6 @@ const OUTPUT_SIZE: usize = 16 * 1024;
 const INPUT_SIZE: usize = 16 * 1024;
 /// Room for input at most: the longest head of an answer. Longer: 502.
 pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// What ureq is told when the rest of an answer is none of its business: no content, and no other
-/// exchange on this connection. HTTP/1.0 says the latter in the fewest words.
-const STAND_IN: &[u8] = b"HTTP/1.0 204 \r\n\r\n";
 
 /// One worker's buffers.
 #[derive(Debug)]
@@ -34,8 +31,6 @@ pub struct WireBuffers {
     start: usize,
     end: usize,
     has_progressed: bool,
-    /// ureq reads [`STAND_IN`] next, instead of the input.
-    has_stand_in: bool,
 }
 
 impl WireBuffers {
@@ -57,7 +52,6 @@ impl WireBuffers {
             start: 0,
             end: 0,
             has_progressed: false,
-            has_stand_in: false,
         }
     }
 
@@ -85,7 +79,6 @@ impl WireBuffers {
         self.start = 0;
         self.end = 0;
         self.has_progressed = false;
-        self.has_stand_in = false;
         for (buffer, size) in [
             (&mut self.input, INPUT_SIZE),
             (&mut self.output, OUTPUT_SIZE),
@@ -129,7 +122,7 @@ impl WireBuffers {
     }
 
     /// Takes the head of an answer that has announced its length, if that is what is pending, and
-    /// all of it. ureq is told of another.
+    /// all of it.
     pub fn take_sized(&mut self) -> Option<Announced> {
         let pending = &self.input[self.start..self.end];
         let (n, announced) = self.desk.with(|attempt| {
@@ -144,7 +137,6 @@ impl WireBuffers {
             Some((n, announced))
         })?;
         self.start += n;
-        self.has_stand_in = true;
         Some(announced)
     }
 }
@@ -155,9 +147,6 @@ impl Buffers for WireBuffers {
     }
 
     fn input(&self) -> &[u8] {
-        if self.has_stand_in {
-            return STAND_IN;
-        }
         self.pending()
     }
 
@@ -186,11 +175,6 @@ impl Buffers for WireBuffers {
 
     fn input_consume(&mut self, amount: usize) {
         self.has_progressed = amount > 0;
-        if self.has_stand_in {
-            debug_assert!(amount == 0 || amount == STAND_IN.len(), "a part of a head");
-            self.has_stand_in = amount == 0;
-            return;
-        }
         let from = self.start;
         self.start += amount;
         let (consumed, n_buffered) = (&self.input[from..self.start], self.end - self.start);
@@ -277,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn ureq_is_told_of_an_empty_answer_instead_of_a_sized_one() {
+    fn the_head_of_a_sized_answer_is_taken_once_and_whole() {
         let desk = Arc::new(new_desk());
         let mut buffers = WireBuffers::new(Arc::clone(&desk));
         let head = b"HTTP/1.1 404 No\r\nContent-Length: 7\r\n\r\n";
@@ -289,8 +273,6 @@ mod tests {
         append(&mut buffers, &[&head[20..], b"content"].concat());
         let announced = buffers.take_sized().expect("the head is whole");
         assert_eq!((announced.length, announced.closes), (7, false));
-        assert_eq!(buffers.input(), STAND_IN);
-        buffers.input_consume(STAND_IN.len());
         assert_eq!(buffers.take_sized(), None, "once for each answer");
         desk.with(|attempt| {
             assert_eq!(attempt.phase, Phase::Answered);

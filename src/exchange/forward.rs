@@ -131,10 +131,13 @@ impl Forwarder {
             let mut upload = Upload::new(content.reader(client), &self.desk, self.idle_timeout);
             self.run(method.clone(), length, SendBody::from_reader(&mut upload))
         };
-        let early = self.desk.with(|attempt| {
+        let (sized, early) = self.desk.with(|attempt| {
             attempt.uploading = None; // or it would keep the connection open
-            attempt.early.take()
+            (attempt.sized.take(), attempt.early.take())
         });
+        if let Some(content) = sized {
+            return Ok(self.answered(None, ResponseContent::Sized(content)));
+        }
         if let Err(error) = &result
             && let Some(stream) = early
         {
@@ -147,7 +150,11 @@ impl Forwarder {
             }
         }
         match result {
-            Ok(response) => Ok(self.answered(response)),
+            Ok(response) => {
+                let status = response.status().as_u16();
+                let content = response.into_body().into_reader();
+                Ok(self.answered(Some(status), ResponseContent::Decoded(content)))
+            }
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -229,20 +236,14 @@ impl Forwarder {
         self.agent.run(request)
     }
 
-    fn answered(&self, response: Response<Body>) -> BackendResponse {
-        let (head, sized, n_buffered) = self.desk.with(|attempt| {
+    /// An answer with this content, and this status if that was ureq's to read.
+    fn answered(&self, status: Option<u16>, content: ResponseContent) -> BackendResponse {
+        let (head, n_buffered) = self.desk.with(|attempt| {
             let head = std::mem::take(&mut attempt.response_head);
-            (head, attempt.sized.take(), attempt.n_buffered)
+            (head, attempt.n_buffered)
         });
-        let (status, content) = if let Some(content) = sized {
-            (head.status, ResponseContent::Sized(content))
-        } else {
-            let status = response.status().as_u16();
-            let content = response.into_body().into_reader();
-            (status, ResponseContent::Decoded(content))
-        };
         BackendResponse {
-            status,
+            status: status.unwrap_or(head.status),
             head,
             content,
             n_buffered,

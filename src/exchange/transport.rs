@@ -211,12 +211,12 @@ impl Wire {
         }
     }
 
-    /// An answer whose head is here, and announces a length, is none of ureq's business any more.
-    /// It is told of one that has no content.
-    fn take_sized(&mut self) {
-        if self.sends && self.announced.is_none() {
+    /// Whether the head of an answer that announces a length is here: then it is taken.
+    fn take_sized(&mut self) -> bool {
+        if self.sends {
             self.announced = self.buffers.take_sized();
         }
+        self.announced.is_some()
     }
 }
 
@@ -245,7 +245,11 @@ impl Transport for Wire {
         match self.wait_for_input() {
             Ok(n) => {
                 self.buffers.received(n, self.received_at);
-                self.take_sized();
+                if self.take_sized() {
+                    // Nothing is left for ureq to do: this ends its call, and puts the content on
+                    // the desk.
+                    return Err(io::Error::from(io::ErrorKind::Other).into());
+                }
                 Ok(n > 0)
             }
             Err(error)
