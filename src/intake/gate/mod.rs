@@ -39,7 +39,7 @@ use rustix::net::{Shutdown, shutdown};
 
 use crate::intake::check::Limits;
 use crate::intake::own::write_own;
-use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal, proxy_status};
+use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal, Traffic, proxy_status};
 use crate::system::reset;
 use crate::watch::access::AccessLog;
 use crate::watch::{Fate, Pulse};
@@ -108,6 +108,7 @@ pub struct Gate {
 pub struct Shared {
     lot: Arc<Lot>,
     settings: Settings,
+    /// Only looked at: whether workers are free.
     jobs: Jobs,
     /// Acquire in `is_stopping` pairs with the signal handler's store; a stale read costs one more
     /// request on a connection.
@@ -207,14 +208,10 @@ impl Waker {
 }
 
 impl Shared {
-    /// Whether a worker may stay with the connection it has just served: nobody waits for a worker,
-    /// and lingering pays.
+    /// Whether a worker may stay with the connection it has just served.
     fn may_stay(&self) -> bool {
-        let n_workers = self.settings.n_workers;
-        let n_busy = n_workers.saturating_sub(self.jobs.n_free());
-        let is_calm = n_busy <= n_workers / BUSY_SHARE;
-        let is_needed = n_busy == n_workers || !self.jobs.is_empty() || self.is_stopping();
-        !is_needed && (is_calm || self.lot.n_open() <= n_workers / LINGERING_SHARE)
+        let traffic = self.jobs.traffic();
+        !self.is_stopping() && pays(self.settings.n_workers, &traffic, self.lot.n_open())
     }
 
     /// Sends a refusal without waiting, or fails.
@@ -274,6 +271,16 @@ impl Shared {
     }
 }
 
+/// Whether lingering pays: nobody needs this worker, and the next request comes soon.
+fn pays(n_workers: usize, traffic: &Traffic, n_open: usize) -> bool {
+    let n_free = usize::try_from(traffic.n_free).unwrap_or(usize::MAX);
+    let n_busy = n_workers.saturating_sub(n_free);
+    // A job for which a worker is free already needs no second one: whoever left for it would make
+    // another hand-over of the next request, and that of the one behind it.
+    let is_needed = n_free <= traffic.n_waiting;
+    !is_needed && (n_busy <= n_workers / BUSY_SHARE || n_open <= n_workers / LINGERING_SHARE)
+}
+
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
 /// and a client whose buffer is full does not read answers.
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
@@ -290,3 +297,37 @@ fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
 
 /// What was sent of an answer: the bytes of its head, and all.
 type Sent = (u64, u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_lingers_where_it_pays_and_nobody_needs_it() {
+        // Of 64 workers: free, jobs that wait, open connections.
+        let rows = [
+            (true, 63, 0, 10_000),
+            (true, 60, 0, 10_000),
+            (false, 59, 0, 33),
+            (true, 59, 0, 32),
+            (true, 48, 0, 16),
+            // A job that a free worker is on its way to.
+            (true, 48, 1, 16),
+            (true, 48, 47, 16),
+            // Jobs for all who are free.
+            (false, 48, 48, 16),
+            (true, 1, 0, 32),
+            (false, 0, 0, 1),
+            (false, 0, 1, 1),
+        ];
+        for (wanted, n_free, n_waiting, n_open) in rows {
+            let traffic = Traffic {
+                n_free,
+                n_taken: 0,
+                n_waiting,
+            };
+            let told = (n_free, n_waiting, n_open);
+            assert_eq!(pays(64, &traffic, n_open), wanted, "{told:?}");
+        }
+    }
+}
