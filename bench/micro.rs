@@ -130,7 +130,7 @@ fn read_head(bencher: Bencher, n_fields: usize) {
     bencher.bench(|| {
         let end = HeadScan::default().scan(black_box(&head), &limits);
         assert_eq!(end, Ok(Some(head.len())));
-        parse(&head, None, &limits)
+        parse(&head, None, &limits, None)
     });
 }
 

@@ -102,7 +102,7 @@ fn job(method: &str, target: &str, lines: &[&str], content: &str) -> (Job, Arc<M
         peer: None,
     };
     let job = Job {
-        request,
+        request: Box::new(request),
         refusal,
         client: Box::new(client),
         queued_at: Instant::now(),

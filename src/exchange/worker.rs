@@ -13,7 +13,7 @@ use log::{debug, error};
 use crate::exchange::Edition;
 use crate::exchange::request_id::{self, Namer};
 use crate::exchange::watched::Watched;
-use crate::exchange::{Crew, Editions, Exchanger, Forwarder, Settings};
+use crate::exchange::{Crew, Editions, Exchanger, Forwarder, Post, Settings};
 use crate::intake::own::{OwnAnswer, write_own};
 use crate::intake::{
     Client, ClientRequest, Ending, Job, Jobs, Refusal, Refused, RetryAfter, proxy_status,
@@ -82,49 +82,66 @@ impl Shared {
 pub fn run_worker(shared: &Shared, idx: usize, jobs: &Jobs, hints: &Sender<()>) {
     // First, so that it is the last to be dropped: who leaves the crew has nothing left to close.
     let post = shared.crew.post(idx);
-    let new = || {
-        let sheet = shared.watch.sheet(idx);
-        let (n, edition) = shared.editions.newest();
-        let settings = edition.settings.clone();
-        let timeouts = settings.timeouts;
-        Exchanger {
-            pools: &shared.pools,
-            editions: &shared.editions,
-            edition: Some((n, edition)),
-            settings,
-            stopping: &shared.stopping,
-            counters: &shared.counters,
-            watch: &shared.watch,
-            sheet: Arc::clone(&sheet),
-            story: Box::new(Story::new(idx, Instant::now())),
-            namer: Namer::default(),
-            pen: Pen::default(),
-            spare: None,
-            post: &post,
-            retry_after: &shared.retry_after,
-            next_probe_in: Duration::ZERO,
-            hints: hints.clone(),
-            forwarder: Forwarder::new(timeouts, sheet),
-            out: Vec::new(),
-        }
-    };
     // Made for the first job: a worker that has had none yet costs its stack and nothing else.
     let mut exchanger = None;
     while let Ok(job) = jobs.recv() {
-        let exchanger = exchanger.get_or_insert_with(new);
-        let (mut next, mut now) = (Some(job), Instant::now());
-        // What is pipelined behind this request comes straight back, and waited for nobody.
-        while let Some(job) = next {
-            let is_in_pool;
-            (next, is_in_pool) = serve(exchanger, job, now);
-            now = next.as_ref().map_or(now, |job| job.queued_at);
-            // What is here already is served here, or it would wait again, or find no place.
-            if next.is_none() && !is_in_pool {
-                return;
-            }
+        let exchanger = exchanger.get_or_insert_with(|| new_exchanger(shared, idx, &post, hints));
+        if !serve_in_turn(exchanger, job) {
+            return;
         }
     }
     shared.crew.close();
+}
+
+/// What a worker has for all its exchanges. Not inlined, nor is `serve_in_turn`: what they need of
+/// the stack would stay in memory while the worker waits.
+#[inline(never)]
+fn new_exchanger<'a>(
+    shared: &'a Shared,
+    idx: usize,
+    post: &'a Post<'a>,
+    hints: &Sender<()>,
+) -> Box<Exchanger<'a>> {
+    let sheet = shared.watch.sheet(idx);
+    let (n, edition) = shared.editions.newest();
+    let settings = edition.settings.clone();
+    let timeouts = settings.timeouts;
+    Box::new(Exchanger {
+        pools: &shared.pools,
+        editions: &shared.editions,
+        edition: Some((n, edition)),
+        settings,
+        stopping: &shared.stopping,
+        counters: &shared.counters,
+        watch: &shared.watch,
+        sheet: Arc::clone(&sheet),
+        story: Box::new(Story::new(idx, Instant::now())),
+        namer: Namer::default(),
+        pen: Pen::default(),
+        spare: None,
+        post,
+        retry_after: &shared.retry_after,
+        next_probe_in: Duration::ZERO,
+        hints: hints.clone(),
+        forwarder: Forwarder::new(timeouts, sheet),
+        out: Vec::new(),
+    })
+}
+
+/// Serves a job, and what comes straight back from its connection: pipelined behind it, or the next
+/// request of a client that asks at once. Returns whether this thread still belongs to the pool.
+#[inline(never)]
+fn serve_in_turn(exchanger: &mut Exchanger, mut job: Job) -> bool {
+    let mut now = Instant::now();
+    loop {
+        let (next, is_in_pool) = serve(exchanger, job, now);
+        // What is here already is served here, or it would wait again, or find no place.
+        match next {
+            Some(next) => job = next,
+            None => return is_in_pool,
+        }
+        now = job.queued_at; // it waited for nobody
+    }
 }
 
 /// Serves one job, which begins now. A panic in it costs that one request, never the worker.
@@ -164,7 +181,8 @@ fn serve(exchanger: &mut Exchanger, job: Job, now: Instant) -> (Option<Job>, boo
     drop(in_flight);
     // Before the connection is let go: who stays with it must belong to the pool.
     let is_in_pool = exchanger.post.end();
-    let client = client.client;
+    let mut client = client.client;
+    client.take_back(request);
     let finish = || {
         if is_in_pool {
             client.finish(ending)
@@ -222,7 +240,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 ///
 /// It is there so that the listener thread never writes to a client, which can block. Ends when
 /// the listener's end of the queue is gone.
-pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
+pub fn run_refuser(shared: &Shared, refusals: &Receiver<Box<Refused>>) {
     let mut out = Vec::new();
     let mut story = Story::new(0, Instant::now());
     let (mut namer, mut newest) = (Namer::default(), shared.editions.newest());
@@ -232,7 +250,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Refused>) {
             job,
             fate,
             retry_after,
-        } = refused;
+        } = *refused;
         shared.counters.note_refused();
         debug!("refused: {}", fate.meaning());
         let Job {

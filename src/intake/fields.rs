@@ -17,6 +17,14 @@ impl Fields {
         }
     }
 
+    /// Empty again, with room for as much more.
+    pub fn clear(&mut self, n_lines: usize, n_bytes: usize) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.bytes.reserve(n_bytes);
+        self.ends.reserve(n_lines);
+    }
+
     /// Appends a line.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.bytes.extend_from_slice(name);

@@ -37,8 +37,8 @@ pub const MAX_HELD: usize = 64 * 1024;
 
 /// One request on its way to a worker, with the connection that it came on.
 pub struct Job {
-    /// The request's head.
-    pub request: ClientRequest,
+    /// The request's head. Boxed, as the queue has room for as many jobs as it may hold at most.
+    pub request: Box<ClientRequest>,
     /// Set when the request must not be forwarded: the worker answers with this.
     pub refusal: Option<Refusal>,
     /// The way back, and to the content.
@@ -95,6 +95,9 @@ pub trait Client: Send {
     fn tunnel(&mut self) -> Option<ClientTunnel> {
         None
     }
+
+    /// Takes the request back before the end, for the memory of it: the next one may use that.
+    fn take_back(&mut self, _: Box<ClientRequest>) {}
 
     /// Ends the exchange. Some: the next request of the same connection, which is here already, or
     /// has come while this thread had nothing better to do than to wait for it.

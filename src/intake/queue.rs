@@ -37,7 +37,7 @@ pub struct Queue {
     open: Option<Open>,
     /// The workers that wait for a job.
     idle: Arc<Idle>,
-    refused: Sender<Refused>,
+    refused: Sender<Box<Refused>>,
     /// When each job in the channel was put there. As this is the only sender, the channel's
     /// length tells how many at the front have been taken since. At most as long as the channel.
     queued: VecDeque<Instant>,
@@ -56,8 +56,9 @@ struct Open {
 ///
 /// `jobs`: capacity as configured, the bound on waiting requests; full means that the listener
 /// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`;
-/// full means that the connection is cut; disconnected like `jobs`.
-pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Jobs, Receiver<Refused>) {
+/// full means that the connection is cut; disconnected like `jobs`. Both hold boxes, or as good as:
+/// a bounded channel has the memory for all that it may hold from the start.
+pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Jobs, Receiver<Box<Refused>>) {
     let (jobs, waiting) = bounded(capacity);
     let (refused, refusals) = bounded(MAX_REFUSALS);
     let idle = Arc::<Idle>::default();
@@ -135,11 +136,11 @@ impl Queue {
 
     /// Hands a job to the refuser. Never blocks.
     pub fn refuse(&self, job: Job, fate: Fate) {
-        let refused = Refused {
+        let refused = Box::new(Refused {
             job,
             fate,
             retry_after: self.retry_after.seconds(),
-        };
+        });
         if let Err(error) = self.refused.try_send(refused) {
             let job = error.into_inner().job;
             // Cut answers nothing, so no next request is served behind it.
@@ -197,7 +198,7 @@ mod tests {
         let request = ClientRequest::example(name);
         let queued_at = Instant::now();
         Job {
-            request,
+            request: Box::new(request),
             refusal: None,
             client: Box::new(NoClient),
             queued_at,

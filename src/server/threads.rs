@@ -68,7 +68,10 @@ pub fn start_health(
 }
 
 /// What the queue refuses is answered there.
-pub fn start_refuser(shared: Shared, refusals: Receiver<Refused>) -> io::Result<JoinHandle<()>> {
+pub fn start_refuser(
+    shared: Shared,
+    refusals: Receiver<Box<Refused>>,
+) -> io::Result<JoinHandle<()>> {
     spawn("refuser", move || exchange::run_refuser(&shared, &refusals))
 }
 

@@ -158,9 +158,9 @@ const REGRESSIONS: &[&[u8]] = &[];
 fn ours(bytes: &[u8]) -> Option<(ClientRequest, Vec<u8>, usize)> {
     let limits = Limits::default();
     let n = HeadScan::default().scan(bytes, &limits).ok()??;
-    let request = parse(&bytes[..n], None, &limits).ok()?;
+    let request = parse(&bytes[..n], None, &limits, None).ok()?;
     let target = bytes[..n].split(|&byte| byte == b' ').nth(1)?.to_vec();
-    Some((request, target, n))
+    Some((*request, target, n))
 }
 
 fn refused(error: impl std::fmt::Display) -> String {

@@ -159,7 +159,7 @@ fn exchange(answer: &'static str, said: &str) -> (String, Ending) {
         ending,
     };
     let job = Job {
-        request,
+        request: Box::new(request),
         refusal: None,
         client: Box::new(client),
         queued_at: Instant::now(),

@@ -47,7 +47,7 @@ fn job(on_read: bool, on_write: bool, seen: &Sender<String>) -> Job {
         seen: seen.clone(),
     };
     Job {
-        request,
+        request: Box::new(request),
         refusal: None,
         client: Box::new(client),
         queued_at: Instant::now(),
@@ -122,7 +122,7 @@ fn a_connection_is_kept_if_what_is_unread_can_be_skipped() {
             ..ClientRequest::example("PUT")
         };
         let job = Job {
-            request,
+            request: Box::new(request),
             refusal: None,
             client: Box::new(Unread(can_skip, seen.clone())),
             queued_at: Instant::now(),

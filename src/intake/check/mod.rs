@@ -61,7 +61,7 @@ pub fn check_sense(request: &mut ClientRequest, limits: &Limits) -> Result<(), R
     if request.fields.n_bytes() > limits.max_fields_bytes {
         return Err(Limit::MaxFieldsSize.refusal());
     }
-    request.host = check_host(request)?;
+    check_host(request)?;
     check_target(request, limits)?;
     request.framing = check_framing(request, limits)?;
     request.expects_continue = check_expect(request)?;

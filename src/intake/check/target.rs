@@ -6,8 +6,9 @@ use crate::intake::check::{Limits, refuse};
 use crate::intake::fields::Class;
 use crate::intake::{ClientRequest, Limit, Refusal, Version};
 
-/// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and one that names a host.
-pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
+/// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and one that names a host. Sets it.
+pub fn check_host(request: &mut ClientRequest) -> Result<(), Refusal> {
+    let memory = request.host.take();
     let mut hosts = request.fields.all("Host");
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -15,10 +16,16 @@ pub fn check_host(request: &ClientRequest) -> Result<Option<Vec<u8>>, Refusal> {
     }
     match host {
         None if request.version == Version::Http11 => refuse(400, "Host is missing"),
-        None => Ok(None),
+        None => Ok(()),
         // RFC 9110 §7.2: empty where the client's URI has no authority.
         Some(host) if !host.is_empty() && !is_authority(host) => refuse(400, "Host is not a host"),
-        Some(host) => Ok(Some(host.to_vec())),
+        Some(host) => {
+            let mut memory = memory.unwrap_or_default();
+            memory.clear();
+            memory.extend_from_slice(host);
+            request.host = Some(memory);
+            Ok(())
+        }
     }
 }
 

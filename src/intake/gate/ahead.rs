@@ -13,7 +13,7 @@ use crate::intake::{ClientRequest, ContentFraming, Limit, MAX_HELD, Refusal};
 /// A request that is complete as far as a worker needs it.
 #[derive(Debug)]
 pub struct Arrived {
-    pub request: ClientRequest,
+    pub request: Box<ClientRequest>,
     /// Content that is in memory already.
     pub held: Vec<u8>,
     pub unread: Unread,
@@ -31,7 +31,7 @@ pub enum Unread {
 /// A request whose content is being read.
 #[derive(Debug)]
 pub struct Ahead {
-    request: ClientRequest,
+    request: Box<ClientRequest>,
     unread: Unread,
     held: Vec<u8>,
     last_byte: Instant,
@@ -39,7 +39,7 @@ pub struct Ahead {
 
 impl Ahead {
     /// Behind this head.
-    pub fn new(request: ClientRequest, now: Instant) -> Ahead {
+    pub fn new(request: Box<ClientRequest>, now: Instant) -> Ahead {
         let unread = match request.framing {
             ContentFraming::Empty | ContentFraming::Sized(0) => Unread::Nothing,
             ContentFraming::Sized(n) => Unread::Sized(n),

@@ -16,13 +16,16 @@ use crate::intake::gate::ahead::{Arrived, Unread};
 use crate::intake::gate::connection::{Connection, Progress};
 use crate::intake::gate::pace::Pace;
 use crate::intake::gate::{Shared, refuse};
-use crate::intake::{Client, ClientTunnel, Ending, Job, MAX_HELD, Peer};
+use crate::intake::{Client, ClientRequest, ClientTunnel, Ending, Job, MAX_HELD, Peer};
 use crate::system::reset;
 
 /// The client of one request, and then of the next on its connection.
 pub struct GateClient {
     shared: Arc<Shared>,
     connection: Box<Connection>,
+    /// The request before, for its memory. Gone with the worker, so that an idle connection is
+    /// small.
+    spare: Option<Box<ClientRequest>>,
     /// Content that was read ahead, and how much of it has been given out.
     held: Vec<u8>,
     n_given: usize,
@@ -45,6 +48,7 @@ pub fn job(
     let client = Box::new(GateClient {
         shared: Arc::clone(shared),
         connection,
+        spare: None,
         held: Vec::new(),
         n_given: 0,
         unread: Unread::Nothing,
@@ -90,7 +94,10 @@ impl GateClient {
             }
             if is_here {
                 let now = Instant::now();
-                match self.connection.advance(&self.shared.settings, now) {
+                match self
+                    .connection
+                    .advance(&self.shared.settings, now, self.spare.take())
+                {
                     Progress::Arrived(arrived) => return Some(self.begin(arrived, now)),
                     Progress::Wait => {}
                     Progress::Refused(refusal) => {
@@ -207,6 +214,10 @@ impl Client for GateClient {
             socket: Arc::clone(&self.connection.socket),
             ahead: std::mem::take(&mut self.connection.input),
         })
+    }
+
+    fn take_back(&mut self, request: Box<ClientRequest>) {
+        self.spare = Some(request);
     }
 
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {

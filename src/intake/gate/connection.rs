@@ -61,7 +61,6 @@ enum Stage {
 
 /// What the bytes so far amount to.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // one at a time, and most of them are the large one
 pub enum Progress {
     /// More must come.
     Wait,
@@ -142,12 +141,18 @@ impl Connection {
         self.stage = Stage::Linger;
     }
 
-    /// Makes of the bytes in memory what can be made of them.
-    pub fn advance(&mut self, settings: &Settings, now: Instant) -> Progress {
+    /// Makes of the bytes in memory what can be made of them. `spare` is a request that is over,
+    /// for its memory.
+    pub fn advance(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        mut spare: Option<Box<ClientRequest>>,
+    ) -> Progress {
         loop {
             let step = match &mut self.stage {
                 Stage::Proxy => self.advance_proxy(now),
-                Stage::Head(_) => self.advance_head(settings, now),
+                Stage::Head(_) => self.advance_head(settings, now, spare.take()),
                 Stage::Content(_) => return self.advance_content(settings, now),
                 Stage::Skip(left) => {
                     let n = usize::try_from(*left)
@@ -196,7 +201,12 @@ impl Connection {
     }
 
     /// None: the content is next.
-    fn advance_head(&mut self, settings: &Settings, now: Instant) -> Option<Progress> {
+    fn advance_head(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        spare: Option<Box<ClientRequest>>,
+    ) -> Option<Progress> {
         let Stage::Head(scan) = &mut self.stage else {
             return Some(Progress::Wait);
         };
@@ -211,7 +221,7 @@ impl Connection {
             }
             Err(refusal) => return Some(Progress::Refused(refusal)),
         };
-        let parsed = head::parse(&self.input[..length], self.address, &settings.limits);
+        let parsed = head::parse(&self.input[..length], self.address, &settings.limits, spare);
         let mut request = match parsed {
             Ok(request) => request,
             Err(refusal) => return Some(Progress::Refused(refusal)),

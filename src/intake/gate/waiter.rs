@@ -126,7 +126,7 @@ impl Waiter {
 
     fn advance(&mut self, mut connection: Box<Connection>) {
         let now = Instant::now();
-        let progress = connection.advance(&self.shared.settings, now);
+        let progress = connection.advance(&self.shared.settings, now, None);
         self.take_scratch_back(&mut connection);
         match progress {
             Progress::Wait => self.shared.park(connection),

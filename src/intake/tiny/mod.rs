@@ -198,7 +198,7 @@ fn job_from(request: Request, address: SocketAddr, connections: &Arc<Connections
         Arc::clone(connections),
     );
     Job {
-        request: head,
+        request: Box::new(head),
         refusal,
         client: Box::new(client),
         queued_at: Instant::now(),

@@ -123,7 +123,7 @@ fn time(bits: u64, seat: &Seat) -> f64 {
     const ONE: f64 = (1_u64 << 53) as f64;
     // From 0 to below 1.
     let draw = (bits >> 11) as f64 / ONE;
-    -(-draw).ln_1p() / f64::from(seat.weight.max(1))
+    -libm::log1p(-draw) / f64::from(seat.weight.max(1))
 }
 
 /// The high half of the bits of a place of weight 1 that may be there at this time: rounded up, and

@@ -34,7 +34,7 @@ fn read(bytes: &[u8], piece: usize) -> Option<u16> {
             Err(refusal) => return refused(refusal),
         }
     };
-    let request = match parse(&bytes[..at], None, &limits) {
+    let request = match parse(&bytes[..at], None, &limits, None) {
         Ok(request) => request,
         Err(refusal) => return refused(refusal),
     };

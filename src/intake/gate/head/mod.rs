@@ -12,22 +12,25 @@ use std::net::IpAddr;
 use httparse::{Error, Header, Status};
 
 use crate::intake::check::{Limits, check_sense};
-use crate::intake::fields::Fields;
-use crate::intake::{ClientRequest, ContentFraming, Limit, Refusal, Version, method_named};
+use crate::intake::{ClientRequest, Limit, Refusal, Version, method_named};
 
 pub use self::scan::{HeadScan, max_head};
 
 use self::scan::refuse;
 
-/// Reads and checks a head that [`HeadScan`] has found to be whole.
+/// Reads and checks a head that [`HeadScan`] has found to be whole. `spare` is a request that is
+/// over, for its memory.
 pub fn parse(
     head: &[u8],
     address: Option<IpAddr>,
     limits: &Limits,
-) -> Result<ClientRequest, Refusal> {
-    let mut request = match read(head, address) {
+    spare: Option<Box<ClientRequest>>,
+) -> Result<Box<ClientRequest>, Refusal> {
+    let mut request = spare.unwrap_or_else(|| Box::new(ClientRequest::stand_in("GET", address)));
+    request.address = address;
+    match read(head, &mut request) {
         // Targets in Latin-1, which older clients send.
-        Err(Error::Token) => read_beside_target(head, address),
+        Err(Error::Token) => read_beside_target(head, &mut request),
         read => read,
     }
     .map_err(|error| match error {
@@ -38,7 +41,8 @@ pub fn parse(
     Ok(request)
 }
 
-fn read(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
+/// Everything that stands in a head is set; what follows from it is for the check to set.
+fn read(head: &[u8], request: &mut ClientRequest) -> Result<(), Error> {
     let mut lines = [const { MaybeUninit::<Header>::uninit() }; Limits::MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, &mut lines)? {
@@ -50,29 +54,22 @@ fn read(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
     else {
         return Err(Error::NewLine);
     };
-    let mut fields = Fields::with_capacity(parsed.headers.len(), head.len());
+    request.fields.clear(parsed.headers.len(), head.len());
     for line in parsed.headers.iter() {
-        fields.push(line.name.as_bytes(), line.value);
+        request.fields.push(line.name.as_bytes(), line.value);
     }
-    Ok(ClientRequest {
-        method: method_named(method),
-        target: target.as_bytes().to_vec(),
-        version: match minor {
-            0 => Version::Http10,
-            _ => Version::Http11,
-        },
-        fields,
-        host: None,
-        framing: ContentFraming::Empty,
-        expects_continue: false,
-        keep_alive: false,
-        upgrade: false,
-        address,
-    })
+    request.method = method_named(method);
+    request.target.clear();
+    request.target.extend_from_slice(target.as_bytes());
+    request.version = match minor {
+        0 => Version::Http10,
+        _ => Version::Http11,
+    };
+    Ok(())
 }
 
 /// `httparse` wants targets to be UTF-8. Any other is put aside, and `/` read in its place.
-fn read_beside_target(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequest, Error> {
+fn read_beside_target(head: &[u8], request: &mut ClientRequest) -> Result<(), Error> {
     let mut words = head.splitn(3, |&byte| byte == b' ');
     let (Some(method), Some(target), Some(rest)) = (words.next(), words.next(), words.next())
     else {
@@ -81,18 +78,20 @@ fn read_beside_target(head: &[u8], address: Option<IpAddr>) -> Result<ClientRequ
     if str::from_utf8(target).is_ok() {
         return Err(Error::Token);
     }
-    let mut request = read(&[method, b" / ", rest].concat(), address)?;
+    read(&[method, b" / ", rest].concat(), request)?;
     request.target = target.to_vec();
-    Ok(request)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use crate::intake::ContentFraming;
+
     fn status(head: &str) -> u16 {
         match HeadScan::default().scan(head.as_bytes(), &Limits::default()) {
-            Ok(Some(n)) => parse(&head.as_bytes()[..n], None, &Limits::default())
+            Ok(Some(n)) => parse(&head.as_bytes()[..n], None, &Limits::default(), None)
                 .map_or_else(|refusal| refusal.status, |_| 200),
             Ok(None) => 0,
             Err(refusal) => refusal.status,
@@ -111,7 +110,7 @@ mod tests {
             let fields =
                 b"Host: a\r\nhost-X:\r\nB:\t c \xe9 \t\r\nB:d\r\nContent-Length: 7\r\n\r\n";
             let head = [line, fields].concat();
-            let request = parse(&head, address, &Limits::default()).expect("a good head");
+            let request = parse(&head, address, &Limits::default(), None).expect("a good head");
             assert_eq!((&request.method[..], &request.target[..]), ("M-X", target));
             assert_eq!(request.version, Version::Http10);
             assert_eq!(request.framing, ContentFraming::Sized(7));
@@ -125,6 +124,35 @@ mod tests {
                 (b"Content-Length", b"7"),
             ];
             assert_eq!(lines, wanted);
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_request_before_is_in_the_next() {
+        let heads = [
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PROPFIND /long/target?q HTTP/1.1\r\nA: b\r\nHost: long.example:80\r\nC: d\r\n\r\n",
+            "OPTIONS http://other:1 HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+            "PUT /b HTTP/1.1\r\nHost: b\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n",
+            "POST /\u{e9} HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET /c HTTP/1.1\r\nHost: b\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        ];
+        let limits = Limits::default();
+        let read = |head: &str, address: u8, spare| {
+            let address = Some(IpAddr::from([10, 0, 0, address]));
+            parse(head.as_bytes(), address, &limits, spare).expect("a good head")
+        };
+        for first in heads {
+            for second in heads {
+                let reused = read(second, 2, Some(read(first, 1, None)));
+                let fresh = read(second, 2, None);
+                assert_eq!(
+                    format!("{reused:?}"),
+                    format!("{fresh:?}"),
+                    "behind {first:?}"
+                );
+            }
         }
     }
 
@@ -146,11 +174,11 @@ mod tests {
         }
         let fields = "A:\r\n".repeat(Limits::MOST_FIELDS + 1);
         let head = format!("GET / HTTP/1.0\r\n{fields}\r\n");
-        let refusal = parse(head.as_bytes(), None, &Limits::default()).expect_err("too many");
+        let refusal = parse(head.as_bytes(), None, &Limits::default(), None).expect_err("too many");
         assert_eq!(refusal.status, 431);
         for part in ["", "GET / HTTP/1.0\r\n", "GET / HTTP/1.0\r\n\r\nG"] {
             assert!(
-                parse(part.as_bytes(), None, &Limits::default()).is_err(),
+                parse(part.as_bytes(), None, &Limits::default(), None).is_err(),
                 "{part:?}"
             );
         }

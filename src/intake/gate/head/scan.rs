@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(longest.len(), max_head(&limits));
         let found = HeadScan::default().scan(&longest, &limits);
         assert_eq!(found, Ok(Some(longest.len())));
-        assert!(crate::intake::gate::head::parse(&longest, None, &limits).is_ok());
+        assert!(crate::intake::gate::head::parse(&longest, None, &limits, None).is_ok());
         let found = HeadScan::default().scan(&head("123456789012345"), &limits);
         assert_eq!(found.map_err(|refusal| refusal.status), Err(431));
     }
