@@ -213,7 +213,7 @@ impl Wire {
 
     /// Whether the head of an answer that announces a length is here: then it is taken.
     fn take_sized(&mut self) -> bool {
-        if self.sends {
+        if self.sends && self.announced.is_none() {
             self.announced = self.buffers.take_sized();
         }
         self.announced.is_some()
@@ -282,7 +282,8 @@ impl Drop for Wire {
                 let buffers = self.buffers.hand_over();
                 let content =
                     SizedContent::new(announced, lent, backend, buffers, last_read, idle_timeout);
-                return self.desk.with(|attempt| attempt.sized = Some(content));
+                let older = self.desk.with(|attempt| attempt.sized.replace(content));
+                return drop(older); // outside the lock: it would give its buffers back
             }
             (Some(lent), None) => self
                 .desk

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::intake::{Client, ClientTunnel, Ending, Job, Peer};
+use crate::intake::{Client, ClientRequest, ClientTunnel, Ending, Job, Peer};
 
 /// A client, and whether its answer has begun: from then on only a cut can tell of a failure.
 pub struct Watched {
@@ -71,7 +71,15 @@ impl Client for Watched {
         self.client.tunnel()
     }
 
+    fn take_back(&mut self, request: Box<ClientRequest>) {
+        self.client.take_back(request);
+    }
+
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {
         self.client.finish(ending)
+    }
+
+    fn finish_and_leave(self: Box<Self>, ending: Ending) -> Option<Job> {
+        self.client.finish_and_leave(ending)
     }
 }

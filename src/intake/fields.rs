@@ -63,6 +63,11 @@ impl Fields {
         self.ends.is_empty()
     }
 
+    /// Memory that it holds, bytes.
+    pub fn n_reserved(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<(usize, usize)>()
+    }
+
     /// Length of all names and values.
     pub fn n_bytes(&self) -> usize {
         self.bytes.len()

@@ -23,7 +23,7 @@ pub struct Jobs {
 /// One job taken, in the tally; there are never so many workers.
 const TAKEN: u64 = 1 << 16;
 
-/// How the queue stands, for the one who looks whether it moves.
+/// How the queue stands, for those who look whether it moves, and whether a worker is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Workers that wait for a job.
@@ -80,12 +80,6 @@ impl Jobs {
     /// Whether no job waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    /// Workers that wait for a job.
-    pub fn n_free(&self) -> usize {
-        let n = self.tally.load(Ordering::Relaxed) % TAKEN;
-        usize::try_from(n).unwrap_or(usize::MAX)
     }
 
     /// How it stands now.

@@ -85,6 +85,12 @@ impl ClientRequest {
         }
     }
 
+    /// Memory that its parts hold, bytes.
+    pub fn n_reserved(&self) -> usize {
+        let host = self.host.as_ref().map_or(0, Vec::capacity);
+        self.fields.n_reserved() + self.target.capacity() + host
+    }
+
     /// Whether answers to it never have content.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"

@@ -72,6 +72,36 @@ fn interim_answers_do_not_end_the_exchange() {
 }
 
 #[test]
+fn an_answer_behind_an_interim_one_may_be_cut_anywhere() {
+    // Goal: whoever reads the final head, the interim one before it changes nothing. Trick: two
+    // writes, cut at each place of both, over one kept connection.
+    const ANSWER: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let backend = Backend::start(move |mut conn| {
+        for cut in 1..ANSWER.len() {
+            conn.request()?;
+            conn.send(&ANSWER[..cut])?;
+            conn.send(&ANSWER[cut..])?;
+        }
+        Ok(())
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    let mut client = threadbare.client();
+    for cut in 1..ANSWER.len() {
+        client.send("GET / HTTP/1.1\r\nHost: front.test\r\n\r\n");
+        let mut answer = client.answer();
+        while answer.status / 100 == 1 {
+            answer = client.answer();
+        }
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "ok"),
+            "{cut}"
+        );
+    }
+}
+
+#[test]
 fn an_answer_may_come_byte_by_byte() {
     // Goal: no reader relies on how an answer is cut into segments. Trick: one write for each byte,
     // every framing, over one kept connection.

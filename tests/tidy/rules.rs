@@ -50,6 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "src/pool/sticky.rs",
         ],
     ),
+    ("libm", &["src/pool/balance/hash.rs"]),
     ("listenfd", &["src/intake/gate/handed_over.rs"]),
     ("signal_hook", &["src/process/signals.rs"]),
     ("simplelog", &["src/process/logging.rs"]),

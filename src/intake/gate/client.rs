@@ -19,6 +19,10 @@ use crate::intake::gate::{Shared, refuse};
 use crate::intake::{Client, ClientRequest, ClientTunnel, Ending, Job, MAX_HELD, Peer};
 use crate::system::reset;
 
+/// Memory of a request that the next one of the connection may use, bytes. One that had more gives
+/// it back, or a small request that comes slowly would hold it.
+const MAX_SPARE: usize = 8 * 1024;
+
 /// The client of one request, and then of the next on its connection.
 pub struct GateClient {
     shared: Arc<Shared>,
@@ -217,7 +221,7 @@ impl Client for GateClient {
     }
 
     fn take_back(&mut self, request: Box<ClientRequest>) {
-        self.spare = Some(request);
+        self.spare = spare_of(request);
     }
 
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {
@@ -240,6 +244,11 @@ impl Client for GateClient {
     }
 }
 
+/// What is kept of a request that is over.
+fn spare_of(request: Box<ClientRequest>) -> Option<Box<ClientRequest>> {
+    Some(request).filter(|request| request.n_reserved() <= MAX_SPARE)
+}
+
 /// Sends all of it without waiting, or fails.
 pub fn send_now(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
@@ -247,5 +256,26 @@ pub fn send_now(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
         Ok(n) if n == bytes.len() => Ok(()),
         Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::intake::check::Limits;
+    use crate::intake::gate::head::parse;
+
+    #[test]
+    fn what_a_browser_sends_is_reused_and_what_is_large_is_freed() {
+        let parts = [(1_500, 0, 0), (8_200, 0, 0), (0, 7_900, 0), (0, 0, 7_900)];
+        let is_kept = parts.map(|(value, target, host)| {
+            let [value, target, host] = [value, target, host].map(|n| "x".repeat(n));
+            let head =
+                format!("GET /{target} HTTP/1.1\r\nHost: a{host}\r\nCookie: {value}\r\n\r\n");
+            let request = parse(head.as_bytes(), None, &Limits::default(), None);
+            spare_of(request.expect("a good head")).is_some()
+        });
+        assert_eq!(is_kept, [true, false, false, false]);
     }
 }

@@ -56,7 +56,8 @@ const LINGER: Duration = Duration::from_millis(20);
 /// Workers linger while so many of them can, for all clients there are: then most requests need no
 /// hand-over between threads.
 const LINGERING_SHARE: usize = 2;
-/// With more clients they linger only while no more than this share of them is busy. Beyond it,
+/// With more clients they linger only while no request waits, and no more than this share of them
+/// is busy. Beyond it,
 /// waiting costs more than handing over: the waiter and the workers find the next request there
 /// already, and need not wait at all.
 const BUSY_SHARE: usize = 16;
@@ -211,7 +212,8 @@ impl Shared {
     /// Whether a worker may stay with the connection it has just served.
     fn may_stay(&self) -> bool {
         let traffic = self.jobs.traffic();
-        !self.is_stopping() && pays(self.settings.n_workers, &traffic, self.lot.n_open())
+        let n_open = || self.lot.n_open();
+        !self.is_stopping() && pays(self.settings.n_workers, &traffic, n_open)
     }
 
     /// Sends a refusal without waiting, or fails.
@@ -271,14 +273,17 @@ impl Shared {
     }
 }
 
-/// Whether lingering pays: nobody needs this worker, and the next request comes soon.
-fn pays(n_workers: usize, traffic: &Traffic, n_open: usize) -> bool {
+/// Whether lingering pays: nobody needs this worker, and the next request comes soon. How many
+/// connections are open takes a lock, and is asked last.
+fn pays(n_workers: usize, traffic: &Traffic, n_open: impl FnOnce() -> usize) -> bool {
     let n_free = usize::try_from(traffic.n_free).unwrap_or(usize::MAX);
     let n_busy = n_workers.saturating_sub(n_free);
     // A job for which a worker is free already needs no second one: whoever left for it would make
     // another hand-over of the next request, and that of the one behind it.
     let is_needed = n_free <= traffic.n_waiting;
-    !is_needed && (n_busy <= n_workers / BUSY_SHARE || n_open <= n_workers / LINGERING_SHARE)
+    // With many connections a job that waits is the sign that there will be more.
+    let is_calm = traffic.n_waiting == 0 && n_busy <= n_workers / BUSY_SHARE;
+    !is_needed && (is_calm || n_open() <= n_workers / LINGERING_SHARE)
 }
 
 /// Tells a client why it is not served, and ends its connection. Never blocks: a refusal is short,
@@ -308,6 +313,7 @@ mod tests {
         let rows = [
             (true, 63, 0, 10_000),
             (true, 60, 0, 10_000),
+            (false, 60, 1, 10_000),
             (false, 59, 0, 33),
             (true, 59, 0, 32),
             (true, 48, 0, 16),
@@ -327,7 +333,7 @@ mod tests {
                 n_waiting,
             };
             let told = (n_free, n_waiting, n_open);
-            assert_eq!(pays(64, &traffic, n_open), wanted, "{told:?}");
+            assert_eq!(pays(64, &traffic, || n_open), wanted, "{told:?}");
         }
     }
 }

@@ -129,19 +129,21 @@ mod tests {
 
     #[test]
     fn nothing_of_the_request_before_is_in_the_next() {
-        let heads = [
-            "GET / HTTP/1.0\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "PROPFIND /long/target?q HTTP/1.1\r\nA: b\r\nHost: long.example:80\r\nC: d\r\n\r\n",
-            "OPTIONS http://other:1 HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
-            "PUT /b HTTP/1.1\r\nHost: b\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n",
-            "POST /\u{e9} HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "GET /c HTTP/1.1\r\nHost: b\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        let heads: [&[u8]; 9] = [
+            b"GET / HTTP/1.0\r\n\r\n",
+            b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"PROPFIND /long?q HTTP/1.1\r\nA: b\r\nHost: long.example:80\r\nC: d\r\n\r\n",
+            b"OPTIONS http://other:1 HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+            b"GET http://other/x HTTP/1.0\r\n\r\n",
+            b"PUT /b HTTP/1.1\r\nHost: b\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n",
+            b"POST /\xc3\xa9 HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"GET /\xe9 HTTP/1.1\r\nHost: b\r\n\r\n",
+            b"GET /c HTTP/1.1\r\nHost: b\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         ];
         let limits = Limits::default();
-        let read = |head: &str, address: u8, spare| {
+        let read = |head: &[u8], address: u8, spare| {
             let address = Some(IpAddr::from([10, 0, 0, address]));
-            parse(head.as_bytes(), address, &limits, spare).expect("a good head")
+            parse(head, address, &limits, spare).expect("a good head")
         };
         for first in heads {
             for second in heads {
