@@ -57,9 +57,8 @@ const LINGER: Duration = Duration::from_millis(20);
 /// hand-over between threads.
 const LINGERING_SHARE: usize = 2;
 /// With more clients they linger only while no request waits, and no more than this share of them
-/// is busy. Beyond it,
-/// waiting costs more than handing over: the waiter and the workers find the next request there
-/// already, and need not wait at all.
+/// is busy. Beyond it, waiting costs more than handing over: the waiter and the workers find the
+/// next request there already, and need not wait at all.
 const BUSY_SHARE: usize = 16;
 
 /// What a gate allows; each of these is an option.
