@@ -3,7 +3,7 @@
 # bench/README.md says how it measures and how to read it. Settings, all by environment:
 #   ROUNDS=5 DURATION=3 (seconds of each load) THREADS=2 (of wrk)   PINNED=1 (the proxy on one core)
 #   PROXIES, LOADS: lists of names; all by default (proxies.sh, loads.sh)
-#   RATE (requests/s of the steady load)   OPTIONS (more of threadbare's)   SHORT=1 (for CI)
+#   RATE (requests/s of the steady loads)   OPTIONS (more of threadbare's)   SHORT=1 (for CI)
 #   MAX_OTHERS=5 (per cent of the CPU time; a load disturbed by more is repeated) TRIES=4
 #   BINARY=target/release/threadbare   KEEP=file (also writes the raw measurements there)
 set -eu
@@ -73,7 +73,7 @@ run_rounds() {
     case $load in
     post-*) use_backends "$POSTS" ;;
     one) also=direct ;;
-    steady) choose_rate ;;
+    steady*) choose_rate ;;
     calls)
         n_rounds=1
         if ! is_installed strace; then

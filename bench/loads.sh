@@ -4,6 +4,9 @@
 SMALL_LOADS="small-1 small-16 small-64 small-256 small-1000"
 ALL_LOADS="$SMALL_LOADS get-10k get-1m post-1k post-1m new steady one calls"
 
+# The p99 of steady is what one request in a hundred saw: in two seconds, one hiccup of the machine.
+MIN_STEADY=5
+
 # Where no load tells how much the slowest peer can do. RATE=N sets it.
 DEFAULT_RATE=2000
 
@@ -36,6 +39,7 @@ make_load() {
     new) run_wrk 64 / "$2" -H "Connection: close" ;;
     calls) run_wrk 16 / "$2" ;;
     steady) run_load "$ASK" steady "$PROXY" 64 "$rate" "$2" ;;
+    steady-*) run_load "$ASK" steady "$PROXY" "${1#steady-}" "$rate" "$2" ;;
     one) run_load "$ASK" turn "$PROXY" 1 $((5000 * $2)) ;;
     esac
 }
@@ -43,8 +47,8 @@ make_load() {
 check_loads() {
     for load in $LOADS; do
         case $load in
-        small-*[!0-9]* | small-) ;;
-        small-*) continue ;;
+        small-*[!0-9]* | small- | steady-*[!0-9]* | steady-) ;;
+        small-* | steady-*) continue ;;
         *) case " $ALL_LOADS " in *" $load "*) continue ;; esac ;;
         esac
         fail "LOADS names $load, which is none of: $ALL_LOADS"
@@ -57,14 +61,23 @@ choose_rate() {
     slowest=$(awk -F '\t' -v load=small-64 -f "$here/median.awk" \
         -f "$here/slowest.awk" "$results" 2>/dev/null)
     rate=${RATE:-${slowest:-$DEFAULT_RATE}}
-    echo "steady:  $rate requests/s over 64 connections"
+    echo "steady:  $rate requests/s"
+}
+
+# How long a load is measured.
+seconds_of() {
+    seconds=$DURATION
+    case $1 in
+    steady*) [ -n "${SHORT:-}" ] || [ "$seconds" -ge $MIN_STEADY ] || seconds=$MIN_STEADY ;;
+    esac
+    echo "$seconds"
 }
 
 # One load on the proxy that runs, as a line of the results: load, round, name, then what was
 # measured.
 measure_once() {
     before=$(usage_of "$proxy_pid")
-    make_load "$1" "$DURATION" || fail "$3: $1: $(cat "$tmp/load")"
+    make_load "$1" "$(seconds_of "$1")" || fail "$3: $1: $(cat "$tmp/load")"
     after=$(usage_of "$proxy_pid")
     measured=$(sed -n 's/^measured //p' "$tmp/load")
     # shellcheck disable=SC2086 # numbers, all of them

@@ -72,6 +72,7 @@ const TEST_FILES: &[&str] = &[
     "src/exchange/upgrade/tests.rs",
     "src/exchange/worker/tests.rs",
     "src/intake/idle/tests.rs",
+    "src/intake/gate/client/tests.rs",
     "src/intake/gate/lot/tests.rs",
     "src/intake/gate/readiness/tests.rs",
     "src/admin/tests",

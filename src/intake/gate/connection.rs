@@ -41,6 +41,8 @@ pub struct Connection {
     since: Instant,
     /// Requests so far.
     n_requests: u64,
+    /// How long the client took from the answer before to its latest request.
+    pause: Duration,
     ticket: Ticket,
 }
 
@@ -103,6 +105,7 @@ impl Connection {
             stage,
             since: now,
             n_requests: 0,
+            pause: Duration::ZERO,
             ticket,
         }
     }
@@ -110,6 +113,11 @@ impl Connection {
     /// Its number.
     pub fn id(&self) -> u64 {
         self.ticket.id
+    }
+
+    /// Whether its next request is worth waiting for so long: the one before came within that time.
+    pub fn comes_within(&self, wait: Duration) -> bool {
+        self.pause <= wait
     }
 
     /// Receives what is there, or with no flags waits for it. 0: the client has ended.
@@ -211,6 +219,9 @@ impl Connection {
             return Some(Progress::Wait);
         };
         let had_begun = scan.has_begun();
+        if !had_begun && self.n_requests > 0 {
+            self.pause = now.saturating_duration_since(self.since);
+        }
         let length = match scan.scan(&self.input, &settings.limits) {
             Ok(Some(length)) => length,
             Ok(None) => {

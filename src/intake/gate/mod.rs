@@ -51,7 +51,8 @@ use self::lot::{Lot, Room};
 pub use self::pace::MinRate;
 
 /// How long a worker waits for the next request on a connection it has just served. Long enough for
-/// a client that asks at once; short enough that a worker is back before a queue could grow.
+/// a client that asks at once; short enough that a worker is back before a queue could grow. For a
+/// client that took longer the last time it does not wait: that would be a wake-up for nothing.
 const LINGER: Duration = Duration::from_millis(20);
 /// Workers linger while so many of them can, for all clients there are: then most requests need no
 /// hand-over between threads.
