@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::admin::N_HANDLERS;
 use crate::intake::check::Limits;
 use crate::intake::gate::{BindError, Gate, HandedOver, MinRate, Settings, Told};
-use crate::intake::tiny::TinyListener;
 use crate::intake::{Jobs, ListenAt, Listening, Queue, queue};
 
 /// The longest content; a description of a backend is a hundredth of it.
@@ -38,24 +37,20 @@ pub struct Bound {
 /// Whether an address is one that others can reach, so that a token is needed. A name is taken for
 /// such a one: where it leads is for others to say.
 pub fn needs_token(at: &ListenAt) -> bool {
-    !matches!(at, ListenAt::Unix(_)) && loopback(at).is_none()
-}
-
-fn loopback(at: &ListenAt) -> Option<SocketAddr> {
-    let ListenAt::Tcp(text) = at else {
-        return None;
-    };
-    let address: SocketAddr = text.parse().ok()?;
-    address.ip().is_loopback().then_some(address)
+    match at {
+        ListenAt::Tcp(text) => !text
+            .parse()
+            .is_ok_and(|address: SocketAddr| address.ip().is_loopback()),
+        ListenAt::Unix(_) => false,
+        ListenAt::Systemd(_) => true,
+    }
 }
 
 /// Binds the address, or takes what was handed over. What runs is stopped by `stopping`, which the
 /// gate looks at as well.
 ///
-/// Loopback is served by `tiny_http`, as the demo's backends are: nobody is there whom it would
-/// have to be kept from. Everything else is the gate's: what others can reach, for its checks; and
-/// Unix sockets, because `tiny_http` keeps the sockets of its clients out of reach, they are found
-/// by their address, and a client on a Unix socket has none.
+/// The gate, on the loopback too: whoever has an account on the machine, or sends a browser there,
+/// reaches that, without a token.
 pub fn bind(
     at: &ListenAt,
     stopping: &Arc<AtomicBool>,
@@ -65,36 +60,36 @@ pub fn bind(
     // Nobody is there to answer what the queue refuses, so that it is cut. It is either full, which
     // takes somebody who means harm, or closed at the end.
     drop(refusals);
-    let limits = Limits {
-        max_content: Some(MAX_CONTENT),
-        ..Limits::default()
+    let settings = Settings {
+        limits: Limits {
+            max_content: Some(MAX_CONTENT),
+            ..Limits::default()
+        },
+        max_connections: MAX_CONNECTIONS,
+        max_per_client: None,
+        max_requests: None,
+        header_timeout: HEADER_TIMEOUT,
+        keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
+        pace: MinRate {
+            bytes_per_second: Some(BYTES_PER_SECOND),
+            grace: IDLE_TIMEOUT,
+        },
+        accept_proxy: false,
+        n_workers: N_HANDLERS,
     };
-    let listening = if let Some(address) = loopback(at) {
-        let at = address.to_string();
-        let bound = TinyListener::bind(&at, IDLE_TIMEOUT, limits);
-        bound.map_err(|error| BindError { at, error })?.into()
-    } else {
-        let settings = Settings {
-            limits,
-            max_connections: MAX_CONNECTIONS,
-            max_per_client: None,
-            max_requests: None,
-            header_timeout: HEADER_TIMEOUT,
-            keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
-            idle_timeout: IDLE_TIMEOUT,
-            pace: MinRate {
-                bytes_per_second: Some(BYTES_PER_SECOND),
-                grace: IDLE_TIMEOUT,
-            },
-            accept_proxy: false,
-            n_workers: N_HANDLERS,
-        };
-        let at = std::slice::from_ref(at);
-        let (jobs, stopping) = (jobs.clone(), Arc::clone(stopping));
-        Gate::bind(at, settings, jobs, stopping, handed_over, Told::default())?.into()
-    };
+    let at = std::slice::from_ref(at);
+    let stopping = Arc::clone(stopping);
+    let gate = Gate::bind(
+        at,
+        settings,
+        jobs.clone(),
+        stopping,
+        handed_over,
+        Told::default(),
+    )?;
     Ok(Bound {
-        listening,
+        listening: gate.into(),
         queue,
         jobs,
     })

@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
-
 use crate::admin::Admin;
 use crate::admin::json::{Drained, StragglerStatus};
 use crate::admin::problem::{Answer, Left, Problem};
-use crate::intake::{Client, Found};
+use crate::exchange::presence::is_gone;
+use crate::intake::Client;
 
 /// A wait is cut into steps no longer than this: between them is looked whether the process ends,
 /// and whether the client is still there.
@@ -68,17 +66,14 @@ impl Admin {
         deadline: Instant,
         client: &dyn Client,
     ) -> Result<usize, Problem> {
-        let mut presence = None;
+        let peer = client.peer();
         loop {
             let step = deadline.min(Instant::now() + STEP);
             let n_left = self.site.await_drained(pool, name, step);
             if n_left == 0 || Instant::now() >= deadline || self.is_stopping() {
                 return Ok(n_left);
             }
-            // Found when a wait gets long: for one listener that is a search.
-            let found = presence
-                .get_or_insert_with(|| client.peer().map_or(Found::Unknown, |peer| peer.find()));
-            if is_gone(found) {
+            if is_gone(peer.as_ref()) {
                 // Nobody reads this, or only the half that has nothing more to say.
                 return Err(Problem::new(
                     408,
@@ -99,20 +94,5 @@ impl Admin {
     fn stragglers(&self, pool: &str, name: &str) -> Vec<StragglerStatus> {
         let stragglers = self.site.stragglers(pool, name, Instant::now());
         stragglers.into_iter().map(Into::into).collect()
-    }
-}
-
-/// Whether the client has closed its side, or was reset; a next request that is here already tells
-/// that it is not.
-fn is_gone(found: &Found) -> bool {
-    let socket = match found {
-        Found::Here(socket) => socket,
-        Found::Gone => return true,
-        Found::Unknown => return false,
-    };
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    match rustix::net::recv(socket, &mut [0; 1], flags) {
-        Ok((_, n)) => n == 0,
-        Err(error) => ![Errno::AGAIN, Errno::INTR].contains(&error),
     }
 }

@@ -23,7 +23,7 @@ mod forwarded;
 mod interim;
 pub mod key;
 mod pass_on;
-mod presence;
+pub mod presence;
 mod relay;
 pub mod request_id;
 mod response_content;

@@ -51,8 +51,7 @@ fn the_page_is_for_everybody_and_what_it_shows_is_not() {
 #[test]
 fn who_has_the_token_is_let_in_on_loopback_and_on_all_addresses() {
     // Goal: none, a wrong one, a part of it, more than it, two, and another scheme are 401 with
-    // WWW-Authenticate; the right one is 200, under any name in Host. Trick: the address on which
-    // others could come is served by the gate, loopback by tiny_http: both say the same.
+    // WWW-Authenticate; the right one is 200, under any name in Host.
     let backend = Backend::answering("a");
     for at in ["127.0.0.1:0", "0.0.0.0:0"] {
         let folder = Folder::new();

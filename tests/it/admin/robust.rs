@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::harness::{
-    Admin, Answer, Backend, Client, DEADLINE, Folder, Gate, Threadbare, request, room_for,
-};
+use crate::harness::{Admin, Answer, Backend, Client, DEADLINE, Gate, request, room_for};
 
 const GARBAGE: &[&[u8]] = &[
     b"\r\n\r\n",
@@ -19,52 +17,34 @@ const GARBAGE: &[&[u8]] = &[
     b"POST /reload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"GET /\0status HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /status HTTP/1.1\r\n",
+    b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000000\r\n\r\nabc",
 ];
-
-/// The API on the loopback, which `tiny_http` serves, and on all addresses, which the gate does.
-/// With what its clients have to show there.
-fn both(backend: &Backend, folder: &Folder, options: &[&str]) -> [(Admin, Vec<&'static str>); 2] {
-    let token = folder.write("token", "t");
-    let gated = ["--admin", "0.0.0.0:0", "--admin-token-file", &token];
-    let mut gated = Admin::of(Threadbare::before(
-        &[backend.addr],
-        &[options, &gated].concat(),
-    ));
-    gated.at.set_ip([127, 0, 0, 1].into());
-    let plain = Admin::before(&[backend.addr], options);
-    [
-        (plain, Vec::new()),
-        (gated, vec!["Authorization: Bearer t"]),
-    ]
-}
 
 #[test]
 fn garbage_and_clients_that_say_nothing_stop_nobody() {
     // Goal: after each kind of garbage, and with a dozen half requests held open, both the API and
     // the service answer; no panic is logged.
     let backend = Backend::answering("a");
-    let folder = Folder::new();
-    for (admin, fields) in both(&backend, &folder, &[]) {
-        let mut open = Vec::new();
-        for garbage in GARBAGE {
-            let mut client = Client::connect(admin.at);
-            client.send(garbage);
-            open.push(client);
-            let mut client = Client::connect(admin.at);
-            client.send(&garbage[..garbage.len() / 2]);
-            client.reset();
-        }
-        for _ in 0..12 {
-            let mut client = Client::connect(admin.at);
-            client.send("GET /status HTT");
-            open.push(client);
-        }
-        assert_eq!(admin.ask_with("GET", "/status", &fields, "").status, 200);
-        assert_eq!(admin.threadbare.get("/").status, 200);
-        assert!(admin.threadbare.lines("panic").is_empty());
-        drop(open);
-        admin.threadbare.stop();
+    let admin = Admin::before(&[backend.addr], &[]);
+    let mut open = Vec::new();
+    for garbage in GARBAGE {
+        let mut client = Client::connect(admin.at);
+        client.send(garbage);
+        open.push(client);
+        let mut client = Client::connect(admin.at);
+        client.send(&garbage[..garbage.len() / 2]);
+        client.reset();
     }
+    for _ in 0..12 {
+        let mut client = Client::connect(admin.at);
+        client.send("GET /status HTT");
+        open.push(client);
+    }
+    assert_eq!(admin.ask_with("GET", "/status", &[], "").status, 200);
+    assert_eq!(admin.threadbare.get("/").status, 200);
+    assert!(admin.threadbare.lines("panic").is_empty());
+    drop(open);
+    admin.threadbare.stop();
 }
 
 #[test]
@@ -73,32 +53,36 @@ fn slow_contents_hold_no_stop() {
     // and not the stop: a process that has nothing to serve ends at once, and cleanly. Trick: more
     // of them than there are threads.
     let backend = Backend::answering("a");
-    let folder = Folder::new();
-    for (admin, fields) in both(&backend, &folder, &["--shutdown-timeout", "1h"]) {
-        let mut slow = Vec::new();
-        for _ in 0..6 {
-            let mut client = Client::connect(admin.at);
-            let json = ["Content-Type: application/json"];
-            let text = request(
-                admin.at,
-                "POST",
-                "/reload",
-                &[&fields[..], &json].concat(),
-                &" ".repeat(9000),
-            );
-            client.send(&text[..text.len() - 8000]);
-            slow.push(client);
-        }
-        assert_eq!(admin.threadbare.get("/").status, 200);
-        let start = Instant::now();
-        admin.threadbare.stop();
-        let took = admin.threadbare.ended_after(start);
-        assert!(took < DEADLINE / 4, "{took:?}");
-        assert!(
-            admin.threadbare.lines("reload").is_empty(),
-            "nothing of it was done"
-        );
+    let admin = Admin::before(&[backend.addr], &["--shutdown-timeout", "1h"]);
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut client = Client::connect(admin.at);
+        let json = ["Content-Type: application/json"];
+        let text = request(admin.at, "POST", "/reload", &json, &" ".repeat(9000));
+        client.send(&text[..text.len() - 8000]);
+        slow.push(client);
     }
+    assert_eq!(admin.threadbare.get("/").status, 200);
+    let start = Instant::now();
+    admin.threadbare.stop();
+    let took = admin.threadbare.ended_after(start);
+    assert!(took < DEADLINE / 4, "{took:?}");
+    assert!(
+        admin.threadbare.lines("reload").is_empty(),
+        "nothing of it was done"
+    );
+}
+
+#[test]
+fn more_silent_connections_than_there_is_room_for_keep_nobody_out() {
+    // Goal: the oldest idle ones go.
+    let backend = Backend::answering("a");
+    let admin = Admin::before(&[backend.addr], &[]);
+    let mut silent: Vec<_> = (0..200).map(|_| Client::connect(admin.at)).collect();
+    assert_eq!(admin.ask_with("GET", "/status", &[], "").status, 200);
+    silent[0].assert_ended();
+    drop(silent);
+    admin.threadbare.stop();
 }
 
 #[test]
