@@ -30,8 +30,8 @@ pub struct Refused {
     pub retry_after: u64,
 }
 
-/// The listener's end. One owner, the listener thread: dropping it disconnects both channels,
-/// which ends the workers and the refuser once they have served what is in them.
+/// The listener's end. One owner, the listener thread. Closing it disconnects the workers, dropping
+/// it the refuser as well; they end once they have served what is in their channels.
 pub struct Queue {
     /// None once it is closed.
     open: Option<Open>,
@@ -56,8 +56,9 @@ struct Open {
 ///
 /// `jobs`: capacity as configured, the bound on waiting requests; full means that the listener
 /// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`;
-/// full means that the connection is cut; disconnected like `jobs`. Both hold boxes, or as good as:
-/// a bounded channel has the memory for all that it may hold from the start.
+/// full means that the connection is cut; disconnected means that the listener has ended: until then
+/// it refuses what still comes. Both hold boxes, or as good as: a bounded channel has the memory for
+/// all that it may hold from the start.
 pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Jobs, Receiver<Box<Refused>>) {
     let (jobs, waiting) = bounded(capacity);
     let (refused, refusals) = bounded(MAX_REFUSALS);

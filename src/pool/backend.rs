@@ -141,12 +141,15 @@ impl Claim {
         limit: usize,
         is_trial: bool,
     ) -> Result<Claim, NoPick> {
-        if !backend.load.enter(limit) {
-            return Err(NoPick::AllFull);
-        }
+        // First: whoever left a load again might have to ring, which takes a lock.
         if is_trial && backend.in_trial.swap(true, Ordering::Relaxed) {
-            backend.load.leave(&backend.traffic);
             return Err(NoPick::NobodyLeft);
+        }
+        if !backend.load.enter(limit) {
+            if is_trial {
+                backend.in_trial.store(false, Ordering::Relaxed);
+            }
+            return Err(NoPick::AllFull);
         }
         backend.traffic.begin();
         backend.n_requests.fetch_add(1, Ordering::Relaxed);
@@ -340,8 +343,16 @@ mod tests {
         let trial = Claim::take(&backend, usize::MAX, true);
         assert!(trial.is_ok());
         assert!(Claim::take(&backend, usize::MAX, true).is_err());
-        assert_eq!(backend.n_in_flight(), 1, "who was refused has left again");
+        assert_eq!(backend.n_in_flight(), 1, "who was refused is not counted");
         drop(trial);
         assert!(Claim::take(&backend, usize::MAX, true).is_ok());
+        // Who found no place left the trial to the next.
+        let other = Claim::take(&backend, 1, false);
+        assert!(matches!(
+            Claim::take(&backend, 1, true),
+            Err(NoPick::AllFull)
+        ));
+        drop(other);
+        assert!(Claim::take(&backend, 1, true).is_ok());
     }
 }
