@@ -86,8 +86,8 @@
 //! 8. `server/site.rs` and `server/run.rs`: how a configuration is applied while all goes on; then
 //!    [`admin`], what operators may do, behind one trait.
 //! 9. `intake/tiny`: the other listener, and living with a library that can't be changed.
-//! 10. `tests/model`: pick, drain, editions, crew, idle and wave, each under every interleaving with
-//!     so many forced switches.
+//! 10. `tests/model`: pick, drain, editions, crew, idle and wave, each under every interleaving
+//!     with so many forced switches.
 
 pub mod admin;
 mod decimal;

@@ -1,8 +1,8 @@
 //! One exchange, from a client's request to its answer. Runs on a worker's thread.
 //!
 //! The only room that knows both sides: it takes a [`Job`](crate::intake::Job), asks the pool for
-//! a backend, forwards, and answers. What workers share is in [`Shared`]: the pools, the settings in
-//! force, the crew, what is counted and told, and the flag of the stop. All else is each one's own.
+//! a backend, forwards, and answers. What workers share is in [`Shared`]: the pools, the settings
+//! in force, the crew, what is counted and told, and the flag of the stop. All else is each one's.
 
 mod answer;
 mod attempts;

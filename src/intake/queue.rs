@@ -55,9 +55,9 @@ struct Open {
 /// Makes the two channels.
 ///
 /// `jobs`: capacity as configured, the bound on waiting requests; full means that the listener
-/// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`;
-/// full means that the connection is cut; disconnected means that the listener has ended: until then
-/// it refuses what still comes. Both hold boxes, or as good as: a bounded channel has the memory for
+/// refuses; disconnected means that intake has stopped. `refused`: capacity `MAX_REFUSALS`; full
+/// means that the connection is cut; disconnected means that the listener has ended: until then it
+/// refuses what still comes. Both hold boxes, or as good as: a bounded channel has the memory for
 /// all that it may hold from the start.
 pub fn queue(capacity: usize, timeout: Duration) -> (Queue, Jobs, Receiver<Box<Refused>>) {
     let (jobs, waiting) = bounded(capacity);
