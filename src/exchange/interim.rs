@@ -49,8 +49,10 @@ pub fn look(stream: &TcpStream, desk: &Desk) -> io::Result<Seen> {
     }
 }
 
-/// Takes whole interim answers away, up to a 100 or the answer itself.
+/// Takes whole interim answers away, up to the answer itself. That counts more than a 100 before
+/// it: once it was read, no poll of the socket tells of it.
 fn take_interim(ahead: &mut Vec<u8>) -> Seen {
+    let mut seen = Seen::Nothing;
     while !ahead.is_empty() {
         // The first line says whether there is anything to wait for: `HTTP/1.1 1`.
         if ahead.get(9).is_some_and(|&digit| digit != b'1') || ahead.len() > MAX_RESPONSE_HEAD {
@@ -59,19 +61,18 @@ fn take_interim(ahead: &mut Vec<u8>) -> Seen {
         let mut lines = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut lines);
         match head.parse(ahead) {
-            Ok(httparse::Status::Partial) => return Seen::Nothing,
+            Ok(httparse::Status::Partial) => break,
             Ok(httparse::Status::Complete(n)) if is_interim(&ahead[..n]) => {
-                let is_continue = head.code == Some(100);
-                ahead.drain(..n);
-                if is_continue {
-                    return Seen::Continue;
+                if head.code == Some(100) {
+                    seen = Seen::Continue;
                 }
+                ahead.drain(..n);
             }
             // What can't be understood is for ureq to find out.
             Ok(httparse::Status::Complete(_)) | Err(_) => return Seen::Answer,
         }
     }
-    Seen::Nothing
+    seen
 }
 
 /// Whether a head is that of an interim answer (1xx, but 101 is final: RFC 9110 §15.2).
@@ -112,12 +113,13 @@ mod tests {
         let answer = "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno";
         let switch = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
         let many = format!("HTTP/1.1 103 x\r\n{}\r\n", "A: b\r\n".repeat(33));
-        let cases: [(&[&str], Seen, &str); 13] = [
+        let cases: [(&[&str], Seen, &str); 14] = [
             (&[], Seen::Nothing, ""),
             (&[go], Seen::Continue, ""),
             (&[with_fields], Seen::Continue, ""),
             (&[hint], Seen::Nothing, ""),
-            (&[hint, go, answer], Seen::Continue, answer),
+            (&[hint, go, answer], Seen::Answer, answer),
+            (&[go, hint, "HTTP/1."], Seen::Continue, "HTTP/1."),
             (&[hint, answer], Seen::Answer, answer),
             (&[hint, "HTTP/1.1 10"], Seen::Nothing, "HTTP/1.1 10"),
             (

@@ -113,6 +113,37 @@ fn an_answer_instead_of_100_stops_the_upload() {
 }
 
 #[test]
+fn an_answer_right_behind_a_100_is_not_waited_for() {
+    // Goal: a backend that says 100 and then knows better has answered, and no more content is
+    // wanted. Trick: both in one write, when it has the head, or half of a content; the client
+    // holds the rest back, so that nothing else can end the wait.
+    let both = "HTTP/1.1 100 Continue\r\n\r\n\
+                HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno";
+    for half in [0, LONG] {
+        let backend = Backend::start(move |mut conn| {
+            conn.head()?;
+            conn.content(Framing::Sized(half), &mut |_| ())?;
+            conn.send(both)?;
+            Err(conn.end())
+        });
+        let threadbare = Threadbare::before(&[backend.addr], &[]);
+        let mut client = threadbare.client();
+        if half == 0 {
+            announce(&mut client, "POST", &format!("Content-Length: {LONG}"));
+        } else {
+            let length = 2 * half;
+            client.send(format!(
+                "POST /c HTTP/1.1\r\nHost: front.test\r\nContent-Length: {length}\r\n\r\n"
+            ));
+            client.send(vec![b'x'; half]);
+        }
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (413, "no"));
+        client.assert_ended();
+    }
+}
+
+#[test]
 fn a_backend_that_ignores_expectations_gets_the_content_after_a_second() {
     // Goal: silence is not a refusal. Trick: the backend reads head and content in one go; the
     // client holds its content back until the 100, which can't come sooner.
