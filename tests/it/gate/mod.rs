@@ -3,6 +3,7 @@
 
 mod counted;
 mod deadlines;
+mod early;
 mod going_away;
 mod limits;
 mod listening;

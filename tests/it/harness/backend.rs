@@ -256,6 +256,11 @@ impl Conn {
         self.wire.content(framing, take)
     }
 
+    /// The next chunk of a content, and its length: 0 for the last one.
+    pub fn chunk(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<usize, Cut> {
+        self.wire.chunk(take)
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Cut> {
         self.wire.send(bytes.as_ref())
     }
