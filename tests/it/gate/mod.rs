@@ -11,6 +11,7 @@ mod listening;
 mod means;
 mod pipelining;
 mod proxy;
+mod staying;
 mod stopping;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
