@@ -13,6 +13,7 @@ mod pipelining;
 mod proxy;
 mod staying;
 mod stopping;
+mod succession;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
