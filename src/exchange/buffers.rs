@@ -1,8 +1,6 @@
 //! The bytes between ureq and a backend's socket. They belong to the worker, which lends them to
 //! the connection in use: an idle connection costs a descriptor and no memory.
 
-use std::io::{self, IoSlice, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +8,7 @@ use ureq::unversioned::transport::Buffers;
 
 use crate::exchange::desk::{Desk, Phase};
 use crate::exchange::fields::Length;
-use crate::exchange::interim::is_interim;
+use crate::exchange::interim::{interim_length, is_interim};
 use crate::exchange::relay::{LONG, LONG_PIECE};
 use crate::exchange::response_head::Announced;
 
@@ -121,6 +119,19 @@ impl WireBuffers {
         n
     }
 
+    /// Takes away whole interim answers that come where an answer is awaited: ureq takes a 100 with
+    /// fields for a malformed one. Whether something else is pending.
+    pub fn skip_interim(&mut self) -> bool {
+        // The first line says whether there is anything to look for: `HTTP/1.1 1`.
+        if self.pending().get(9) == Some(&b'1') {
+            let is_awaited = self.desk.with(|attempt| attempt.phase == Phase::Waiting);
+            while let Some(n) = interim_length(self.pending()).filter(|_| is_awaited) {
+                self.start += n;
+            }
+        }
+        self.start < self.end
+    }
+
     /// Takes the head of an answer that has announced its length, if that is what is pending, and
     /// all of it.
     pub fn take_sized(&mut self) -> Option<Announced> {
@@ -201,25 +212,6 @@ impl Buffers for WireBuffers {
     }
 }
 
-/// Writes both parts, in as few calls as the socket takes.
-pub fn write_all(mut stream: &TcpStream, head: &[u8], content: &[u8]) -> io::Result<()> {
-    if content.is_empty() {
-        return stream.write_all(head); // which the kernel can do with less ado
-    }
-    let mut parts = [IoSlice::new(head), IoSlice::new(content)];
-    let mut left = &mut parts[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match stream.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => IoSlice::advance_slices(&mut left, n),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -296,6 +288,29 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
         );
         assert_eq!(buffers.take_sized(), None);
+    }
+
+    #[test]
+    fn interim_answers_are_skipped_where_an_answer_is_awaited() {
+        let go = "HTTP/1.1 100 Continue\r\nDate: x\r\n\r\n";
+        let hint = "HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n";
+        let answer = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 1";
+        let switch = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        for (phase, received, left) in [
+            (Phase::Waiting, &[go, hint, go, answer][..], answer),
+            (Phase::Waiting, &[go, "HTTP/1.1 10"], "HTTP/1.1 10"),
+            (Phase::Waiting, &[go], ""),
+            (Phase::Waiting, &[hint, switch], switch),
+            (Phase::Waiting, &["HTTP/1.1 100 \n\n"], ""),
+            (Phase::Answered, &[go], go),
+        ] {
+            let desk = Arc::new(new_desk());
+            let mut buffers = WireBuffers::new(Arc::clone(&desk));
+            desk.with(|attempt| attempt.phase = phase);
+            append(&mut buffers, received.concat().as_bytes());
+            assert_eq!(buffers.skip_interim(), !left.is_empty());
+            assert_eq!(buffers.pending(), left.as_bytes());
+        }
     }
 
     #[test]

@@ -102,8 +102,8 @@ impl WireConnector {
         let address = backend.address.ok_or_else(no_address)?;
         let stream = dial::connect_one(address, self.timeouts.connect)?;
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(self.timeouts.idle))?;
         let tick = TICK.min(self.timeouts.idle).min(self.timeouts.response);
+        stream.set_write_timeout(Some(tick))?;
         stream.set_read_timeout(Some(tick))?;
         Ok(stream)
     }

@@ -15,6 +15,9 @@ use crate::exchange::desk::Desk;
 /// Read in one go; interim answers are short.
 const PIECE: usize = 2048;
 
+/// Field lines of an interim answer that are read at most.
+const MAX_FIELDS: usize = 32;
+
 /// What a backend has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -58,7 +61,7 @@ fn take_interim(ahead: &mut Vec<u8>) -> Seen {
         if ahead.get(9).is_some_and(|&digit| digit != b'1') || ahead.len() > MAX_RESPONSE_HEAD {
             return Seen::Answer;
         }
-        let mut lines = [httparse::EMPTY_HEADER; 32];
+        let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut head = httparse::Response::new(&mut lines);
         match head.parse(ahead) {
             Ok(httparse::Status::Partial) => break,
@@ -73,6 +76,15 @@ fn take_interim(ahead: &mut Vec<u8>) -> Seen {
         }
     }
     seen
+}
+
+/// How long the interim answer at the start is, if one is there, and all of it.
+pub fn interim_length(bytes: &[u8]) -> Option<usize> {
+    let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    match httparse::Response::new(&mut lines).parse(bytes) {
+        Ok(httparse::Status::Complete(n)) if is_interim(&bytes[..n]) => Some(n),
+        _ => None,
+    }
 }
 
 /// Whether a head is that of an interim answer (1xx, but 101 is final: RFC 9110 §15.2).

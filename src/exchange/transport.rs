@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use crate::exchange::Timeouts;
-use crate::exchange::buffers::{WireBuffers, write_all};
+use crate::exchange::buffers::WireBuffers;
 use crate::exchange::desk::{Desk, Opening, Phase};
 use crate::exchange::interim::{Seen, look, take_ahead};
 use crate::exchange::response_content::SizedContent;
@@ -110,32 +110,31 @@ impl Wire {
         // A backend that answers, or ends, before it has all of the content wants no more.
         let stream = self.stream()?;
         match look(stream, &self.desk)? {
-            Seen::Nothing | Seen::Continue => {
-                write_all(stream, &[], self.buffers.output_part(amount))
-            }
+            Seen::Nothing | Seen::Continue => self.write_all(&[], amount),
             Seen::Answer | Seen::End => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     /// Sends the head, and the content that is to go out with it.
     fn send_head(&mut self, amount: usize) -> io::Result<()> {
-        let stream = self.stream()?;
         let (head, is_streamed) = self.desk.with(|attempt| {
             attempt.opening = Opening::Alone;
             (std::mem::take(&mut attempt.head), attempt.is_streamed)
         });
-        let sent = write_all(stream, &head, self.buffers.output_part(amount));
+        let sent = self.write_all(&head, amount);
         // Where that was not all of it, the rest is streamed, and the backend watched meanwhile.
-        let uploading = if is_streamed {
-            stream.try_clone().ok()
-        } else {
-            None
-        };
+        let stream = self.stream().ok().filter(|_| is_streamed);
+        let uploading = stream.and_then(|stream| stream.try_clone().ok());
         self.desk.with(|attempt| {
             attempt.head = head;
             attempt.uploading = uploading;
         });
         sent
+    }
+
+    fn write_all(&mut self, head: &[u8], amount: usize) -> io::Result<()> {
+        let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        lent.write_all(head, self.buffers.output_part(amount), self.timeouts.idle)
     }
 
     /// Waits until the backend asks for the content, or has been silent for so long that it may
@@ -159,7 +158,7 @@ impl Wire {
                 return Ok(());
             }
             let lent = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            lent.be_patient(waited, AWAIT_CONTINUE)?;
+            lent.await_input(waited, AWAIT_CONTINUE)?;
         }
     }
 
@@ -211,6 +210,17 @@ impl Wire {
         }
     }
 
+    /// Waits for input that is more than interim answers.
+    fn receive(&mut self) -> io::Result<usize> {
+        loop {
+            let n = self.wait_for_input()?;
+            self.buffers.received(n, self.received_at);
+            if n == 0 || self.buffers.skip_interim() {
+                return Ok(n);
+            }
+        }
+    }
+
     /// Whether the head of an answer that announces a length is here: then it is taken.
     fn take_sized(&mut self) -> bool {
         if self.sends && self.announced.is_none() {
@@ -242,9 +252,8 @@ impl Transport for Wire {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        match self.wait_for_input() {
+        match self.receive() {
             Ok(n) => {
-                self.buffers.received(n, self.received_at);
                 if self.take_sized() {
                     // Nothing is left for ureq to do: this ends its call, and puts the content on
                     // the desk.

@@ -334,20 +334,16 @@ mod tests {
         let backend = Arc::new(backend(([127, 0, 0, 1], 1).into()));
         let claims: Vec<_> = (0..3).map(|_| Claim::take(&backend, 2, false)).collect();
         let n_taken = claims.iter().flatten().count();
-        assert_eq!(
-            (n_taken, backend.n_in_flight(), backend.n_requests()),
-            (2, 2, 2)
-        );
+        let counted = (n_taken, backend.n_in_flight(), backend.n_requests());
+        assert_eq!(counted, (2, 2, 2));
         drop(claims);
         assert_eq!(backend.n_in_flight(), 0);
-        let trial = Claim::take(&backend, usize::MAX, true);
-        assert!(trial.is_ok());
+        let trial = Claim::take(&backend, usize::MAX, true).expect("it is free");
         assert!(Claim::take(&backend, usize::MAX, true).is_err());
         assert_eq!(backend.n_in_flight(), 1, "who was refused is not counted");
         drop(trial);
-        // Who found no place left the trial to the next.
         let other = Claim::take(&backend, 1, false);
-        assert!(Claim::take(&backend, 1, true).is_err());
+        assert!(Claim::take(&backend, 1, true).is_err(), "no place");
         drop(other);
         assert!(Claim::take(&backend, 1, true).is_ok());
     }

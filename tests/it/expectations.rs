@@ -226,3 +226,46 @@ fn a_backend_that_dies_before_its_100_is_replaced() {
     }
     first.await_note("dies");
 }
+
+#[test]
+fn interim_answers_that_nobody_asked_for_are_dropped() {
+    // Goal: whatever a backend says before its answer, with fields or without, in one packet with
+    // it or not, the client gets the answer alone, and the connection goes on (RFC 9110 §15.2).
+    const GO: &str = "HTTP/1.1 100 Continue\r\nDate: x\r\n\r\n";
+    const HINT: &str = "HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n";
+    const CHUNKED: &str =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    for before in [GO.to_owned(), [HINT, GO].concat(), GO.repeat(20)] {
+        for is_split in [false, true] {
+            let text = before.clone();
+            let backend = Backend::start(move |mut conn| {
+                let answers = [ok("ok"), CHUNKED.as_bytes().to_vec()];
+                for answer in answers.into_iter().cycle() {
+                    let head = conn.head()?;
+                    conn.content(head.request_framing()?, &mut |_| ())?;
+                    if is_split {
+                        for byte in text.as_bytes() {
+                            conn.send([*byte])?;
+                        }
+                        conn.send(answer)?;
+                    } else {
+                        conn.send([text.as_bytes(), &answer].concat())?;
+                    }
+                }
+                Ok(())
+            });
+            let threadbare = Threadbare::before(&[backend.addr], &[]);
+            let mut client = threadbare.client();
+            for n in 0..4 {
+                let content = "x".repeat(n);
+                client.send(format!(
+                    "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {n}\r\n\r\n{content}"
+                ));
+                let answer = client.answer();
+                assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+            }
+            assert_eq!(backend.seen.len(), 4);
+            threadbare.stop();
+        }
+    }
+}
