@@ -48,7 +48,7 @@ pub fn write_backend_head(
     let lines = head.lines();
     let length = match head.announced {
         Some(announced) => Some(announced.length),
-        None => content_length(lines.clone())?,
+        None => content_length(lines.clone(), head.minor)?,
     };
     let framing = match length {
         _ if request.is_head() || matches!(status, 204 | 304) => Framing::Empty,
@@ -80,10 +80,12 @@ pub fn write_backend_head(
     })
 }
 
-/// The length that the backend announced. Two that differ, or one beside a transfer-coding, can
-/// be read in two ways (RFC 9112 §6.3), and a transfer-coding other than chunked not at all.
+/// The length that the backend announced. Two that differ, one beside a transfer-coding, or such a
+/// coding in HTTP/1.0 can be read in two ways (RFC 9112 §6.1 and §6.3), and a transfer-coding other
+/// than chunked, once, not at all.
 fn content_length<'a>(
     mut lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    minor: u8,
 ) -> Result<Option<u64>, &'static str> {
     let all = |name: &'static str| {
         let lines = lines
@@ -91,10 +93,17 @@ fn content_length<'a>(
             .filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
         lines.flat_map(|(_, value)| list(value))
     };
-    let mut codings = all("transfer-encoding").peekable();
-    let is_coded = codings.peek().is_some();
-    if !codings.all(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+    let mut codings = all("transfer-encoding");
+    let coding = codings.next();
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
         return Err("it uses a transfer-coding other than chunked");
+    }
+    let is_coded = coding.is_some();
+    if codings.next().is_some() {
+        return Err("it uses more than one transfer-coding");
+    }
+    if is_coded && minor == 0 {
+        return Err("it uses a transfer-coding in HTTP/1.0");
     }
     let mut lengths = all("content-length").map(parse_length);
     let Some(length) = lengths.next() else {
@@ -262,6 +271,9 @@ mod tests {
             "HTTP/1.1 200 OK\nContent-Length: +5",
             "HTTP/1.1 200 OK\nContent-Length:",
             "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: chunked, chunked",
+            "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked",
+            "HTTP/1.0 200 OK\nTransfer-Encoding: chunked",
             "HTTP/1.1 101 Switching Protocols\nUpgrade: x",
             "HTTP/2 200",
         ];

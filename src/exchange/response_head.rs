@@ -24,7 +24,7 @@ pub struct ResponseHead {
     /// The status. 0 until the head is read.
     pub status: u16,
     /// The minor version of HTTP/1.
-    minor: u8,
+    pub minor: u8,
     reason: [u32; 2],
     /// Set for a head that was taken as that of an answer with a length.
     pub announced: Option<Announced>,
