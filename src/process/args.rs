@@ -208,7 +208,7 @@ mod tests {
             (&["--log-level", "loud"], "--log-level", "want off, error"),
             (&["--listen", "nowhere"], "nowhere", "IP:PORT"),
             (&["--wrokers", "3"], "--wrokers", "see threadbare --help"),
-            (&["demmo"], "demmo", "demo and demo-backend"),
+            (&["demmo"], "demmo", "demo, demo-backend"),
             (&[], "--backend", "threadbare demo"),
         ];
         for (words, names, remedy) in cases {

@@ -123,6 +123,33 @@ fn bad_usage_is_one_line_that_names_option_and_value() {
 }
 
 #[test]
+fn a_mistyped_command_is_told_all_that_there_are() {
+    // Goal: the list has no word less than the program knows. Trick: the words are those that the
+    // help names, and each has a help of its own.
+    let error = run(&["tpo"]);
+    assert_eq!((error.code, error.stderr.len()), (Some(2), 1), "{error:?}");
+    let (_, list) = error.stderr[0]
+        .split_once("the commands are ")
+        .unwrap_or_else(|| panic!("it lists them: {error:?}"));
+    let (list, _) = list.split_once(';').expect("what to do follows");
+    let list = list.replace(" and ", ", ");
+    let mut listed: Vec<&str> = list.split(", ").collect();
+    listed.sort_unstable();
+    let help = run(&["--help"]).stdout.join(" ");
+    let mut named: Vec<&str> = help
+        .split("`threadbare ")
+        .skip(1)
+        .filter_map(|rest| rest.split([' ', '`']).next())
+        .collect();
+    named.sort_unstable();
+    assert_eq!(listed, named);
+    for word in listed {
+        let help = run(&[word, "--help"]);
+        assert_eq!((help.code, help.stderr.len()), (Some(0), 0), "{help:?}");
+    }
+}
+
+#[test]
 fn no_backend_at_all_points_at_the_way_out() {
     // Goal: the first thing a new user does wrong is answered by what to do, with --check as
     // without.

@@ -24,12 +24,15 @@ use crate::process::config::{Command, Listener};
 use crate::process::logging::LogFormat;
 use crate::watch::access::{Format, LogAt};
 
+/// Every word that may stand first; `main` looks for the latter five itself.
+const COMMANDS: &str = "demo, demo-backend, ctl, why, top, healthcheck and service";
+
 /// A command word.
 pub fn command(word: &str) -> Result<Command, String> {
     match word {
         "demo" => Ok(Command::Demo),
         "demo-backend" => Ok(Command::DemoBackend),
-        _ => Err("the commands are demo and demo-backend".to_owned()),
+        _ => Err(format!("the commands are {COMMANDS}")),
     }
 }
 
