@@ -249,6 +249,15 @@ fn several_pools_need_a_choice_only_where_there_is_one() {
     );
     assert_eq!(admin.see("/pools/api/backends/both")["forced"], "down");
     assert!(admin.see("/pools/web/backends/both")["forced"].is_null());
+    let run = ctl(&admin, &["drain", "nope"]);
+    assert_eq!(
+        told(&run),
+        (
+            Some(1),
+            String::new(),
+            "threadbare ctl: nope: no pool has a backend nope".to_owned()
+        )
+    );
     assert_failed(
         &ctl(&admin, &["add", "http://127.0.0.1:1"]),
         1,

@@ -247,8 +247,10 @@ impl Work<'_> {
         if found.is_empty() {
             let url = format!("http://{text}");
             let is_there = |address: &Option<String>| address.as_deref() == Some(text);
+            // Of a name with several addresses each is a member: NAME@ADDRESS.
+            let is_of = |member: &str| member.rsplit_once('@').is_some_and(|(of, _)| of == text);
             found = backends()
-                .filter(|(_, b)| b.url == url || is_there(&b.address))
+                .filter(|(_, b)| b.url == url || is_there(&b.address) || is_of(&b.name))
                 .collect();
         }
         let place = |pool: &str, name: &str| Place {
@@ -257,6 +259,10 @@ impl Work<'_> {
         };
         match found.as_slice() {
             [(pool, backend)] => Ok(place(&pool.name, &backend.name)),
+            // With a choice among none, none would be right.
+            [] if self.order.pool.is_none() && status.pools.len() > 1 => {
+                Err(format!("no pool has a backend {text}"))
+            }
             // The balancer has the last word: a name may mean several members.
             [] => self.only_pool(status).map(|pool| place(&pool, text)),
             [(first, _), ..] if found.iter().all(|(pool, _)| pool.name == first.name) => {
