@@ -258,6 +258,8 @@ fn announce(news: &News) {
             backend.close_idle();
             let was = match change.from {
                 State::Trial => "on trial",
+                // Before its first probe, or before its name was found.
+                State::Unknown => "unknown",
                 _ => "up",
             };
             warn!("backend {label} is down: {cause} (was {was} for {lasted}); {n_open} of {n} up");

@@ -72,7 +72,7 @@ impl Pool {
     }
 
     /// Gives a backend the members that its name's addresses ask for. Who stays keeps its health
-    /// and all else; a failing look-up keeps the last answer.
+    /// and all else; a failing look-up keeps the last answer, if there ever was one.
     fn resolved(
         &self,
         spec: &Arc<BackendSpec>,
@@ -84,7 +84,12 @@ impl Pool {
             Ok(addresses) => addresses,
             Err(error) => {
                 let (name, error) = (&spec.name, system::plain(&error));
-                warn!("backend {name}: look-up: {error}; the last answer is kept");
+                let what_follows = if self.has_addresses(spec) {
+                    "the last answer is kept"
+                } else {
+                    "it is tried again"
+                };
+                warn!("backend {name}: look-up: {error}; {what_follows}");
                 return;
             }
         };
@@ -97,6 +102,13 @@ impl Pool {
             info!("backend {} has new addresses: {addresses:?}", spec.name);
             self.traffic.ring_all();
         }
+    }
+
+    /// Whether a look-up has ever found something.
+    fn has_addresses(&self, spec: &Arc<BackendSpec>) -> bool {
+        let roster = self.roster.read();
+        let mut members = roster.members.iter();
+        members.any(|m| Arc::ptr_eq(&m.spec, spec) && m.backend.address.is_some())
     }
 
     /// Returns who came, by label, and who is gone.

@@ -255,7 +255,10 @@ pub fn look_up(names: Vec<BackendUrl>) -> Found {
             Ok(addresses) => {
                 found.insert(url, addresses);
             }
-            Err(error) => warn!("backend {url}: look-up: {}", system::plain(&error)),
+            Err(error) => warn!(
+                "backend {url}: look-up: {}; it is tried again",
+                system::plain(&error)
+            ),
         }
     }
     found

@@ -47,12 +47,15 @@ fn an_unknown_name_is_a_warning_and_the_others_serve() {
         let threadbare = Threadbare::start(&args);
         let line = threadbare.await_line("backend nowhere.invalid:81: look-up: ");
         assert_eq!(level(&line), "WARN");
+        // There was no answer yet that could be kept, and it has never been up.
+        assert!(line.ends_with("; it is tried again"), "{line}");
         let mut client = threadbare.client();
         for n in 0..20 {
             assert_eq!(client.get("/").text(), "good", "request {n} with {health}");
         }
         let down = threadbare.await_line("backend nowhere.invalid:81 is down: ");
         assert!(down.contains("address"), "{down}");
+        assert!(down.contains("(was unknown for "), "{down}");
         for n in 0..20 {
             assert_eq!(client.get("/").text(), "good", "request {n} with {health}");
         }
