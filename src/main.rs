@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         return ExitCode::from(healthcheck::run(words));
     }
     if let ["service", words @ ..] = words.as_slice() {
-        return match service::text(words) {
+        return match service::text(words, std::env::current_exe()) {
             Ok(text) => print(&text),
             Err(lines) => refuse(&lines),
         };

@@ -1,6 +1,9 @@
 //! What `threadbare service` prints, in the eyes of systemd and shellcheck.
 
+use std::path::PathBuf;
 use std::process::Command;
+
+use threadbare::process::service;
 
 use crate::peer::{Folder, installed};
 
@@ -30,12 +33,10 @@ const WORDS: [&[&str]; 2] = [
     ],
 ];
 
+/// For a program that is where a unit may find it: ours may be in somebody's home.
 fn print(manager: &str, words: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
-    command.args(["service", manager, "--backend", "http://127.0.0.1:8081"]);
-    let output = command.args(words).output().expect("it can be run");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("it is text")
+    let words = [&[manager, "--backend", "http://127.0.0.1:8081"], words].concat();
+    service::text(&words, Ok(PathBuf::from("/usr/bin/env"))).expect("good words")
 }
 
 #[track_caller]

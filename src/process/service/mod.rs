@@ -4,9 +4,11 @@
 //! below 1024 gets its capability, the token its credential, a state file its place, and the limit
 //! on descriptors follows from the connections.
 
+mod hidden;
 mod procd;
 mod systemd;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,34 +52,48 @@ struct Service {
 }
 
 /// What the words behind `service` ask for: a text to print, or lines that say what is wrong.
-pub fn text(words: &[&str]) -> Result<String, Vec<String>> {
-    let one = |line: String| Err(vec![format!("threadbare service: {line}")]);
-    let print = match words {
-        ["systemd", ..] => systemd::unit,
-        ["procd", ..] => procd::script,
-        ["--help" | "help", ..] => return Ok(HELP.to_owned()),
-        [] => return one("want systemd or procd; see threadbare service --help".to_owned()),
-        [word, ..] => {
-            return one(format!(
-                "{word:?}: want systemd or procd; see threadbare service --help"
-            ));
+/// `program` is where this one is.
+pub fn text(words: &[&str], program: io::Result<PathBuf>) -> Result<String, Vec<String>> {
+    match words {
+        ["systemd", words @ ..] => {
+            let service = service(words, program)?;
+            let faults = hidden::faults(&service);
+            if faults.is_empty() {
+                return Ok(systemd::unit(&service));
+            }
+            let line = |fault: String| format!("threadbare service: {fault}");
+            Err(faults.into_iter().map(line).collect())
         }
-    };
-    let words = absolute(&words[1..]);
+        ["procd", words @ ..] => service(words, program).map(|service| procd::script(&service)),
+        ["--help" | "help", ..] => Ok(HELP.to_owned()),
+        [] => fault("want systemd or procd; see threadbare service --help"),
+        [word, ..] => fault(&format!(
+            "{word:?}: want systemd or procd; see threadbare service --help"
+        )),
+    }
+}
+
+fn fault<T>(text: &str) -> Result<T, Vec<String>> {
+    Err(vec![format!("threadbare service: {text}")])
+}
+
+/// What runs by these words.
+fn service(words: &[&str], program: io::Result<PathBuf>) -> Result<Service, Vec<String>> {
+    let words = absolute(words);
     let typed: Vec<&str> = words.iter().map(String::as_str).collect();
     let config = match args::read(&typed)? {
         Asked::Run(config) if config.command == Command::Balance && !config.check_only => *config,
-        _ => return one("the options run no balancer; see threadbare service --help".to_owned()),
+        _ => return fault("the options run no balancer; see threadbare service --help"),
     };
-    let program = match std::env::current_exe() {
+    let program = match program {
         Ok(program) => program,
-        Err(error) => return one(format!("where this program is cannot be told: {error}")),
+        Err(error) => return fault(&format!("where this program is cannot be told: {error}")),
     };
-    Ok(print(&Service {
+    Ok(Service {
         program,
         words,
         config,
-    }))
+    })
 }
 
 /// The words, with paths that do not depend on where they were typed.
@@ -129,18 +145,27 @@ impl Service {
         places.any(|at| matches!(at, ListenAt::Systemd(_)))
     }
 
-    /// Folders in which it makes files: sockets, the state, and the access log.
-    fn written(&self) -> Vec<&Path> {
+    /// Where its Unix sockets are.
+    fn sockets(&self) -> impl Iterator<Item = &Path> {
         let places = self.config.listen.iter().chain(&self.config.admin);
-        let sockets = places.filter_map(|at| match at {
+        places.filter_map(|at| match at {
             ListenAt::Unix(path) => Some(path.as_path()),
             _ => None,
-        });
-        let log = match &self.config.access_log {
-            Some(LogAt::Path(path)) => Some(path.as_path()),
+        })
+    }
+
+    /// The file of the access log, if it has one.
+    fn access_log(&self) -> Option<&Path> {
+        match &self.config.access_log {
+            Some(LogAt::Path(path)) => Some(path),
             Some(LogAt::Stdout) | None => None,
-        };
-        let files = sockets.chain(self.config.state_file.as_deref()).chain(log);
+        }
+    }
+
+    /// Folders in which it makes files: sockets, the state, and the access log.
+    fn written(&self) -> Vec<&Path> {
+        let files = self.sockets().chain(self.config.state_file.as_deref());
+        let files = files.chain(self.access_log());
         let mut folders: Vec<&Path> = files.filter_map(Path::parent).collect();
         folders.sort_unstable();
         folders.dedup();

@@ -5,9 +5,11 @@ use super::*;
 
 const BACKEND: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
 
+const PROGRAM: &str = "/usr/local/bin/threadbare";
+
 fn print(manager: &str, words: &[&str]) -> Vec<String> {
     let words = [&[manager], &BACKEND[..], words].concat();
-    let text = text(&words).expect("good words");
+    let text = text(&words, Ok(PathBuf::from(PROGRAM))).expect("good words");
     text.lines().map(str::to_owned).collect()
 }
 
@@ -157,6 +159,63 @@ fn words_are_quoted_as_each_manager_has_it() {
 }
 
 #[test]
+fn what_a_unit_would_hide_from_itself_is_refused() {
+    // Goal: a line for each path, with what hides it and where it can be; systemd itself reads the
+    // token. Trick: procd hides nothing.
+    let words = [
+        ["--access-log", "/home/a/log"],
+        ["--state-file", "/run/user/1/state"],
+        ["--drain-dir", "/var/tmp/drain"],
+        ["--listen", "unix:/tmp/http"],
+        ["--admin", "127.0.0.1:1"],
+        ["--admin-token-file", "/root/token"],
+    ];
+    let words = [&BACKEND[..], words.as_flattened()].concat();
+    let program = || Ok(PathBuf::from("/root/.cargo/bin/threadbare"));
+    let lines = text(&[&["systemd"], &words[..]].concat(), program()).expect_err("all hidden");
+    let wanted = [
+        [
+            "/root/.cargo/bin/threadbare",
+            "ProtectHome=yes",
+            "make install",
+        ],
+        ["/home/a/log", "ProtectHome=yes", "/var/log/threadbare"],
+        [
+            "/run/user/1/state",
+            "ProtectHome=yes",
+            "/var/lib/threadbare",
+        ],
+        ["/var/tmp/drain", "PrivateTmp=yes", "elsewhere"],
+        ["/tmp/http", "PrivateTmp=yes", "/run/threadbare"],
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
+    for (line, parts) in lines.iter().zip(wanted) {
+        assert!(line.starts_with("threadbare service: the "), "{line}");
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    assert!(text(&[&["procd"], &words[..]].concat(), program()).is_ok());
+}
+
+#[test]
+fn a_unit_fits_the_file_that_it_runs() {
+    // Goal: options of the file count as well as those of the command line. Trick: the unit is made
+    // without the question whether the service could see the file, which is in the way of no one.
+    let file = std::env::temp_dir().join(format!("threadbare-unit-{}.toml", std::process::id()));
+    let text = "listen = \"0.0.0.0:80\"\n[pool.web]\nbackends = [\"http://127.0.0.1:8081\"]\n";
+    std::fs::write(&file, text).expect("the folder can be written");
+    let path = file.to_str().expect("it is plain");
+    let service = service(&["--config", path], Ok(PathBuf::from(PROGRAM)));
+    let unit = systemd::unit(&service.expect("a good file"));
+    let _ = std::fs::remove_file(&file); // it is ours
+    let lines: Vec<String> = unit.lines().map(str::to_owned).collect();
+    assert_has(&lines, &format!("ExecStart={PROGRAM} --config {path}"));
+    assert_has(&lines, "Type=notify");
+    assert_has(&lines, "AmbientCapabilities=CAP_NET_BIND_SERVICE");
+}
+
+#[test]
 fn what_cannot_run_is_not_printed() {
     let cases: [(&[&str], &str); 7] = [
         (&[], "want systemd or procd"),
@@ -171,10 +230,10 @@ fn what_cannot_run_is_not_printed() {
         ),
     ];
     for (words, reason) in cases {
-        let lines = text(words).expect_err("it cannot run");
+        let lines = text(words, Ok(PathBuf::from(PROGRAM))).expect_err("it cannot run");
         assert!(lines[0].contains(reason), "{words:?}: {lines:?}");
         assert_eq!(lines.len(), 1, "{words:?}: {lines:?}");
     }
-    let help = text(&["--help"]).expect("it helps");
+    let help = text(&["--help"], Ok(PathBuf::new())).expect("it helps");
     assert!(help.contains("systemd|procd"));
 }

@@ -67,22 +67,28 @@ fn the_init_script_starts_this_program_with_these_words() {
 }
 
 #[test]
-fn a_unit_fits_the_file_that_it_runs() {
-    // Goal: options of the file count as well as those of the command line.
-    let text = "listen = \"0.0.0.0:80\"\n[pool.web]\nbackends = [\"http://127.0.0.1:8081\"]\n";
-    let file = ConfigFile::new("service", text);
-    let unit = print("systemd", &["--config", file.path()]);
-    let program = fs::canonicalize(env!("CARGO_BIN_EXE_threadbare")).expect("it is there");
-    let start = format!("ExecStart={} --config {}", program.display(), file.path());
-    for wanted in [
-        &start,
-        "Type=notify",
-        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
-    ] {
-        assert!(unit.lines().any(|l| l == wanted), "{wanted}: {unit}");
+fn a_unit_that_could_not_start_is_refused() {
+    // Goal: exit 2 and no unit where its own settings would hide what it runs, with the path, the
+    // reason and a way out; and for a bad file, what is wrong with that. Trick: all of /tmp is
+    // hidden, whether there is anything or not.
+    let words = [
+        "--backend",
+        "http://127.0.0.1:8081",
+        "--state-file",
+        "/tmp/a/state",
+    ];
+    let hidden = run(&[&["service", "systemd"][..], &words].concat());
+    assert_eq!(
+        (hidden.code, hidden.stdout.len()),
+        (Some(2), 0),
+        "{hidden:?}"
+    );
+    let line = hidden.stderr.last().expect("it says why");
+    for part in ["/tmp/a/state", "PrivateTmp=yes", "/var/lib/threadbare"] {
+        assert!(line.contains(part), "{part}: {hidden:?}");
     }
-    file.write("wrokers = 1\n");
-    let run = run(&["service", "systemd", "--config", file.path()]);
-    assert_eq!((run.code, run.stdout.len()), (Some(2), 0), "{run:?}");
-    assert!(run.stderr[0].contains("wrokers"), "{run:?}");
+    let file = ConfigFile::new("service", "wrokers = 1\n");
+    let bad = run(&["service", "systemd", "--config", file.path()]);
+    assert_eq!((bad.code, bad.stdout.len()), (Some(2), 0), "{bad:?}");
+    assert!(bad.stderr[0].contains("wrokers"), "{bad:?}");
 }
