@@ -4,6 +4,8 @@
 CARGO   = cargo
 PREFIX  = /usr/local
 DESTDIR =
+# Options for the demo, as in make run ARGS="--workers 1 --queue 1".
+ARGS    =
 
 # Where cargo puts what it builds, also when the caller has moved it.
 TARGET  = $${CARGO_TARGET_DIR:-target}
@@ -20,7 +22,8 @@ STATIC_FLAGS  = -C target-feature=+crt-static $(if $(findstring musl,$(STATIC_TA
 help:
 	@echo 'make build    the release binary'
 	@echo 'make static   the same without shared libraries, for $(STATIC_TARGET)'
-	@echo 'make run      the demo: three built-in backends and the balancer before them'
+	@echo 'make run      the demo: three built-in backends and the balancer before them; options for it'
+	@echo '              go behind ARGS=, as in make run ARGS="--workers 1 --queue 1"'
 	@echo 'make test     every test that needs only Rust'
 	@echo 'make test-tiny  tests that hold for both listeners, with the other one: tiny_http'
 	@echo 'make check    format, lints, documentation, tests, models, instructions: for each commit'
@@ -49,7 +52,7 @@ static:
 run: demo
 
 demo: build
-	"$(BINARY)" demo --listen 127.0.0.1:8080
+	"$(BINARY)" demo $(ARGS)
 
 test:
 	$(CARGO) test --lib --bins --test it --test tidy --test differential --test model

@@ -15,6 +15,7 @@ use crate::intake::check::Limits;
 use crate::intake::tiny::TinyListener;
 use crate::intake::{Client, Ending, Job, Jobs, queue};
 use crate::pool::BackendUrl;
+use crate::process::shell;
 
 /// Set for the backends that the demo starts: their name. It also tells them to end with us.
 const NAME_VARIABLE: &str = "THREADBARE_DEMO_NAME";
@@ -98,23 +99,38 @@ impl Demo {
             process,
         } = &self.backends[0];
         lines.push("Try, in another terminal:".to_owned());
-        let mut hint =
-            |command: String, effect: &str| lines.push(format!("  {command:<50} {effect}"));
-        hint(
-            format!("curl http://{listen}/hello"),
-            "a few times: the turn goes round",
-        );
-        hint(
-            format!("kill {}", process.id()),
-            &format!("{name} is gone, and no request is lost"),
-        );
-        hint(
-            format!("threadbare demo-backend --listen {address}"),
-            "brings it back",
-        );
+        let hints = [
+            (
+                format!("curl http://{listen}/hello"),
+                "a few times: the turn goes round".to_owned(),
+            ),
+            (
+                format!("kill {}", process.id()),
+                format!("{name} is gone, and no request is lost"),
+            ),
+            (
+                format!("{} demo-backend --listen {address}", this_program()),
+                "brings it back".to_owned(),
+            ),
+        ];
+        let width = hints.iter().map(|(command, _)| command.chars().count());
+        let width = width.max().unwrap_or_default();
+        for (command, effect) in hints {
+            lines.push(format!("  {command:<width$}   {effect}"));
+        }
         lines.push("Ctrl-C here stops gracefully.\n".to_owned());
         lines.join("\n")
     }
+}
+
+/// What to type for this program, in whatever folder: its name if it was found by that, else its
+/// whole path.
+fn this_program() -> String {
+    let typed = std::env::args().next();
+    let is_name = |word: &String| !word.is_empty() && !word.contains('/');
+    let path = || Some(std::env::current_exe().ok()?.to_str()?.to_owned());
+    let word = typed.filter(is_name).or_else(path);
+    shell::quoted(word.as_deref().unwrap_or("threadbare"))
 }
 
 impl Drop for Demo {

@@ -15,6 +15,7 @@ pub mod notify;
 mod options;
 pub mod service;
 mod setting;
+mod shell;
 pub mod signals;
 pub mod top;
 pub(crate) mod values;

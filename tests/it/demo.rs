@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
@@ -134,6 +135,42 @@ fn killing_a_backend_of_the_demo_loses_no_request() {
         answers.iter().all(|text| !text.contains("from b2")),
         "{answers:?}"
     );
+}
+
+#[test]
+fn the_hint_that_brings_a_backend_back_does_so_wherever_it_is_typed() {
+    // Goal: the third command works as it is printed, in another folder and with nothing on PATH.
+    // Trick: a shell becomes it once the first backend, whose address it names, is killed.
+    let demo = start(&["--health-interval", "100ms"]);
+    let hint = demo.text.lines().find_map(|line| {
+        let (command, _) = line.split_once("brings it back")?;
+        Some(command.trim().to_owned())
+    });
+    let hint = hint.expect("it says what brings it back");
+    let (_, addr, pid) = &demo.backends[0];
+    kill_process(*pid, Signal::KILL).expect("the backend lives");
+    demo.threadbare
+        .await_line(&format!("backend {addr} is down: "));
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("exec {hint}")]);
+    shell.current_dir("/").env("PATH", "/nowhere");
+    let back = Threadbare::spawn(shell);
+    back.out.wait("its address", |lines| {
+        let is_it = lines.first()?.ends_with(&format!("listening on {addr}"));
+        is_it.then_some(())
+    });
+    assert_eq!(Client::connect(*addr).get("/").status, 200);
+}
+
+#[test]
+fn make_run_passes_options_on() {
+    // Goal: what README says of `make run ARGS=...` holds. Trick: it stands in one line of each.
+    let (readme, makefile) = (
+        include_str!("../../README.md"),
+        include_str!("../../Makefile"),
+    );
+    assert!(readme.contains("make run ARGS=\"--workers 1 --queue 1\""));
+    assert!(makefile.contains("\n\t\"$(BINARY)\" demo $(ARGS)\n"));
 }
 
 #[test]

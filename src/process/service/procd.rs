@@ -1,6 +1,7 @@
 //! The init script of `OpenWrt`'s procd.
 
 use crate::process::service::Service;
+use crate::process::shell::quoted;
 
 /// A script that runs this.
 pub fn script(service: &Service) -> String {
@@ -37,13 +38,4 @@ reload_service() {{
 }}
 "
     )
-}
-
-/// A word of the shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+@".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
