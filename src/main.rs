@@ -12,12 +12,12 @@ use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
 use threadbare::process::notify::Notifier;
-use threadbare::process::{ctl, healthcheck, limits, logging, service, top};
-use threadbare::server::{self, Server};
+use threadbare::process::{ctl, healthcheck, limits, logging, one_line, service, top};
+use threadbare::server::{self, Server, StartError};
 
 /// Exit code for anything that goes wrong while running.
 const FAILED: u8 = 1;
-/// Exit code for a command line that can't be run.
+/// Exit code for a command line, or files of it, that can't be run.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -47,15 +47,15 @@ fn main() -> ExitCode {
     }
     match args::read(&words) {
         Ok(Asked::Print(text)) => print(&text),
-        Ok(Asked::Run(config)) if config.check_only => print(&config.describe()),
+        Ok(Asked::Run(config)) if config.check_only => check(&config),
         Ok(Asked::Run(config)) => {
             logging::start(config.log_format, config.log_level);
             log_panics();
             match run(*config, &words) {
                 Ok(code) => ExitCode::from(code),
-                Err(reason) => {
+                Err((code, reason)) => {
                     error!("{reason}");
-                    ExitCode::from(FAILED)
+                    ExitCode::from(code)
                 }
             }
         }
@@ -68,21 +68,37 @@ fn refuse(lines: &[String]) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {
+/// Tells what would run, if it would.
+fn check(config: &Config) -> ExitCode {
+    let line = |error: &StartError| one_line(&format!("threadbare: {error}"));
+    let lines: Vec<String> = server::look_at_files(config).iter().map(line).collect();
+    if lines.is_empty() {
+        print(&config.describe())
+    } else {
+        refuse(&lines)
+    }
+}
+
+/// Returns the exit code; an error has one as well, and a reason.
+fn run(mut config: Config, words: &[&str]) -> Result<u8, (u8, String)> {
+    let failed = |reason: String| (FAILED, reason);
     if config.command == Command::DemoBackend {
         let listen = config.listen[0].to_string();
         let ended = demo::run_backend(&listen);
         return ended
             .map(|()| 0)
-            .map_err(|e| format!("cannot run on {listen}: {e}"));
+            .map_err(|e| failed(format!("cannot run on {listen}: {e}")));
     }
     let n_descriptors = limits::raise_descriptor_limit();
     let demo = match config.command {
-        Command::Demo => Some(Demo::start().map_err(|e| format!("the demo's backends: {e}"))?),
+        Command::Demo => {
+            Some(Demo::start().map_err(|e| failed(format!("the demo's backends: {e}")))?)
+        }
         _ => None,
     };
     if let Some(demo) = &demo {
-        config.pools[0].backends = demo.urls()?.into_iter().map(BackendSpec::new).collect();
+        let urls = demo.urls().map_err(failed)?;
+        config.pools[0].backends = urls.into_iter().map(BackendSpec::new).collect();
     }
     let is_demo = demo.is_some();
     let asked = config.max_connections;
@@ -98,10 +114,13 @@ fn run(mut config: Config, words: &[&str]) -> Result<u8, String> {
     // Capacity 1: to open the access log anew once is as good as twice.
     let (reopen, reopened) = bounded(1);
     let signals = server::watch_signals(&stopping, tell.clone(), reopen);
-    signals.map_err(|e| format!("signals: {e}"))?;
+    signals.map_err(|e| failed(format!("signals: {e}")))?;
     let notifier = Notifier::from_env();
     let server = Server::start(&config, stopping, tell, notifier, reopened);
-    let server = server.map_err(|e| e.to_string())?;
+    let server = server.map_err(|error| {
+        let code = if error.is_of_options() { USAGE } else { FAILED };
+        (code, error.to_string())
+    })?;
     let address = server.addresses().join(", ");
     let (n_workers, n_backends) = (config.n_workers, n_backends(&config));
     let shown = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());

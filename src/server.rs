@@ -55,7 +55,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::info;
 
 pub use self::run::{Event, Reloaded, run_until_stopped};
-pub use self::start_error::StartError;
+pub use self::start_error::{StartError, look_at_files};
 pub use self::threads::watch_signals;
 
 use self::access_log::{AccessThread, Ledger};

@@ -35,8 +35,9 @@ impl Token {
     /// Reads a token from its file, without the blanks around it. Warns if others can read it too.
     pub fn read(path: &Path) -> Result<Token, String> {
         let name = path.display();
-        let text = fs::read_to_string(path).map_err(|e| format!("{name}: {}", plain(&e)))?;
-        let token = Token::new(&text).map_err(|reason| format!("{name}: {reason}"))?;
+        let bad = |reason: &str| format!("token file {name}: {reason}");
+        let text = fs::read_to_string(path).map_err(|e| bad(&plain(&e)))?;
+        let token = Token::new(&text).map_err(bad)?;
         let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode());
         if mode & 0o044 != 0 {
             warn!("{name}: others can read this token too: chmod 600 {name}");

@@ -19,3 +19,5 @@ mod shell;
 pub mod signals;
 pub mod top;
 pub(crate) mod values;
+
+pub use self::faults::one_line;

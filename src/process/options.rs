@@ -320,7 +320,8 @@ pub struct Options {
     #[argh(option)]
     pub retry_budget_min: Option<String>,
 
-    /// check options and file, print what would run, and exit with 0, or with 2 if they are wrong
+    /// check options and the files they name, print what would run, and exit with 0, or with 2 if
+    /// something is wrong
     #[argh(switch)]
     pub check: bool,
 

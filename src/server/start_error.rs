@@ -3,7 +3,10 @@
 use std::fmt;
 use std::io;
 
+use crate::admin::Token;
+use crate::process::config::Config;
 use crate::system;
+use crate::watch::access;
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -31,12 +34,33 @@ impl fmt::Display for StartError {
                 let error = system::plain(error);
                 write!(f, "cannot open the access log {at}: {error}")
             }
-            StartError::Token(reason) => f.write_str(reason),
+            StartError::Token(reason) => write!(f, "admin {reason}"),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl StartError {
+    /// Whether the options are to blame, so that another start would end the same way.
+    pub fn is_of_options(&self) -> bool {
+        matches!(self, StartError::AccessLog(..) | StartError::Token(_))
+    }
+}
+
+/// What a start would find wrong with the files that it opens and no reload reads again. Nothing
+/// is made.
+pub fn look_at_files(config: &Config) -> Vec<StartError> {
+    let mut found = Vec::new();
+    if let Some(path) = &config.admin_token_file {
+        found.extend(Token::read(path).err().map(StartError::Token));
+    }
+    if let Some(at) = &config.access_log {
+        let error = access::look(at).err();
+        found.extend(error.map(|error| StartError::AccessLog(at.to_string(), error)));
+    }
+    found
+}
 
 impl From<io::Error> for StartError {
     /// Where nothing but threads can fail.

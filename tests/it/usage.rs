@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Backend, HangingPort, level, run};
+use crate::harness::{Backend, Folder, HangingPort, level, run};
 
 const GOOD: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
 
@@ -206,6 +206,57 @@ fn check_finds_what_is_wrong() {
     let (real, checked) = (run(&args), run(&[&args, &["--check"][..]].concat()));
     assert_eq!(checked.code, Some(2));
     assert_eq!(checked.stderr, real.stderr);
+}
+
+#[test]
+fn check_looks_at_the_files_that_a_start_opens() {
+    // Goal: what a start would say of the token's file and of the access log, and its exit code;
+    // each is named for what it is. A log that could be made is good, and is not made.
+    let folder = Folder::new();
+    let (missing, empty) = (folder.path("no token"), folder.write("empty", ""));
+    let (token, log) = (folder.write("token", "s3cret"), folder.path("log"));
+    let (nowhere, in_file) = (folder.path("no/log"), folder.path("token/log"));
+    let at = folder.path("");
+    let admin = ["--admin", "127.0.0.1:0", "--admin-token-file"];
+    let bad: [(&str, &str, &str); 5] = [
+        (&missing, "admin token file", "no such file or directory"),
+        (&empty, "admin token file", "the token is empty"),
+        (&nowhere, "access log", "no such file or directory"),
+        (&in_file, "access log", "not a directory"),
+        (&at, "access log", "is a directory"),
+    ];
+    for (path, what, why) in bad {
+        let options = match what {
+            "access log" => vec!["--access-log", path],
+            _ => [&admin[..], &[path]].concat(),
+        };
+        let args = [&GOOD[..], &["--listen", "127.0.0.1:0"], &options].concat();
+        let wanted = format!("{what} {path}: {why}");
+        let checked = run(&[&args, &["--check"][..]].concat());
+        assert_eq!(
+            (checked.code, checked.stdout.len()),
+            (Some(2), 0),
+            "{checked:?}"
+        );
+        assert_eq!(checked.stderr.len(), 1, "{checked:?}");
+        assert!(
+            checked.stderr[0].ends_with(&wanted),
+            "{wanted}: {checked:?}"
+        );
+        let started = run(&args);
+        assert_eq!(started.code, Some(2), "{started:?}");
+        let last = started.stderr.last().expect("it says why");
+        assert!(last.ends_with(&wanted), "{wanted}: {last}");
+    }
+    let args = [
+        &GOOD[..],
+        &admin,
+        &[&token, "--access-log", &log, "--check"],
+    ]
+    .concat();
+    let good = run(&args);
+    assert_eq!((good.code, good.stderr.len()), (Some(0), 0), "{good:?}");
+    assert!(!std::path::Path::new(&log).exists(), "it is not made");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod clock;
 mod field;
+mod file;
 mod format;
 mod value;
 mod writer;
@@ -18,6 +19,7 @@ use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use self::file::look;
 pub use self::format::Format;
 pub use self::writer::{Orders, Writer};
 

@@ -4,11 +4,8 @@
 //! up in a write for as long as a pipe is full: whoever ends it does not wait for ever.
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +14,7 @@ use crossbeam_channel::{Receiver, select};
 use log::{error, info, warn};
 
 use crate::system::plain;
+use crate::watch::access::file::open;
 use crate::watch::access::{AccessLog, LogAt, MAX_LINES};
 
 /// How long lines come together before they are written: so many requests share one write, and
@@ -255,22 +253,6 @@ fn write_all(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
         }
     }
     (n, Ok(()))
-}
-
-fn open(at: &LogAt) -> io::Result<File> {
-    match at {
-        LogAt::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-        LogAt::Path(path) => {
-            let mut options = OpenOptions::new();
-            options.append(true).create(true);
-            // A pipe is opened for both, or opening it would wait for a reader.
-            options.read(is_pipe(path)).open(path)
-        }
-    }
-}
-
-fn is_pipe(path: &Path) -> bool {
-    path.metadata().is_ok_and(|file| file.file_type().is_fifo())
 }
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ fn a_format_or_a_path_that_is_none_is_told_at_once() {
         assert!(run.stderr[0].contains("first_byte_ms"), "{run:?}");
     }
     let run = run(&[&good[..], &["--access-log", "/nowhere/at/all"]].concat());
-    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
     let line = run.stderr.last().expect("it says why");
     assert!(
         line.contains("cannot open the access log /nowhere/at/all: "),

@@ -112,7 +112,7 @@ fn a_token_that_others_can_read_is_warned_of() {
 
 #[test]
 fn it_does_not_start_without_a_token_where_others_can_come_or_with_a_bad_one() {
-    // Goal: exit 2 before anything runs for what the options say; 1 for what the file says.
+    // Goal: exit 2 before anything runs, for what the options say and for what the file says.
     let folder = Folder::new();
     let backend = ["--listen", "127.0.0.1:0", "--backend", "http://127.0.0.1:1"];
     for at in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9901"] {
@@ -134,7 +134,7 @@ fn it_does_not_start_without_a_token_where_others_can_come_or_with_a_bad_one() {
     ] {
         let options = ["--admin", "127.0.0.1:0", "--admin-token-file", path];
         let run = run(&[&backend[..], &options].concat());
-        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(run.code, Some(2), "{run:?}");
         let line = run.stderr.last().expect("it says why");
         assert!(line.contains(path.as_str()) && line.contains(why), "{line}");
     }
