@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
@@ -64,16 +64,20 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Binds what one `--listen` asks for: one socket, or several that systemd handed over.
+/// Binds what one `--listen` of `all` asks for: one socket, or several that systemd handed over.
 pub fn bind(
     at: &ListenAt,
+    all: &[ListenAt],
     timeouts: SocketTimeouts,
     handed_over: &mut HandedOver,
 ) -> io::Result<Vec<ListeningSocket>> {
     match at {
         ListenAt::Tcp(text) => {
             let addresses: Vec<_> = text.to_socket_addrs()?.collect();
-            let listener = TcpListener::bind(addresses.as_slice())?;
+            let listener = match addresses.as_slice() {
+                [SocketAddr::V6(address)] if leaves_ipv4(address, all) => bind_ipv6_only(address)?,
+                addresses => TcpListener::bind(addresses)?,
+            };
             Ok(vec![tcp(listener, timeouts)?])
         }
         ListenAt::Unix(path) => {
@@ -84,6 +88,32 @@ pub fn bind(
         }
         ListenAt::Systemd(name) => handed_over.take(name.as_deref(), timeouts),
     }
+}
+
+/// Whether a place for all of IPv6 has to leave that port of IPv4 to another one of `all`: by
+/// itself it takes both (Linux, unless `net.ipv6.bindv6only` says otherwise).
+fn leaves_ipv4(address: &SocketAddrV6, all: &[ListenAt]) -> bool {
+    let is_its_port = |at: &ListenAt| match at {
+        ListenAt::Tcp(text) => {
+            let other = text.parse::<SocketAddrV4>();
+            other.is_ok_and(|other| other.port() == address.port())
+        }
+        ListenAt::Unix(_) | ListenAt::Systemd(_) => false,
+    };
+    address.ip().is_unspecified() && address.port() != 0 && all.iter().any(is_its_port)
+}
+
+/// As [`TcpListener::bind`] does it, which has no way to set this option.
+fn bind_ipv6_only(address: &SocketAddrV6) -> io::Result<TcpListener> {
+    let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)?;
+    // As for all that the standard library opens: nobody whom we start inherits it.
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    // What is left of an earlier run's connections is no obstacle.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, true)?;
+    rustix::net::bind(&socket, address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// One that is bound already.

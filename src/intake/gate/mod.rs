@@ -152,8 +152,9 @@ impl Gate {
             move |error| BindError { at, error }
         };
         let mut sockets = Vec::new();
-        for at in at {
-            sockets.extend(listen::bind(at, timeouts, handed_over).map_err(failed(at))?);
+        for one in at {
+            let bound = listen::bind(one, at, timeouts, handed_over);
+            sockets.extend(bound.map_err(failed(one))?);
         }
         let room = Room {
             n_connections: settings.max_connections,

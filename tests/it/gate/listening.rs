@@ -11,7 +11,7 @@ use std::process::{self, Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::harness::{Backend, Client, DEADLINE, Folder, Threadbare, ask, command, ok};
+use crate::harness::{Backend, Client, DEADLINE, Folder, Port, Threadbare, ask, command, ok};
 
 /// A path of this test's own; the file is gone when it is dropped.
 struct SocketPath(PathBuf);
@@ -102,6 +102,38 @@ fn it_listens_on_every_address_at_once() {
         }
     }
     assert!(path.ask().ends_with("\r\n\r\nnobody"));
+    threadbare.stop();
+}
+
+#[test]
+fn all_of_ipv4_and_all_of_ipv6_share_a_port() {
+    // Goal: `0.0.0.0:P` and `[::]:P`, in either order, are not in each other's way; `[::]` alone
+    // takes IPv4 as well. Trick: whose client it is tells by which family it came.
+    let system = fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
+    if TcpListener::bind("[::1]:0").is_err() || system.is_ok_and(|only| only.trim() == "1") {
+        return eprintln!("no IPv6 here, or never with IPv4: skipped");
+    }
+    let backend = echo();
+    let from_both = |port| {
+        for host in ["127.0.0.1", "::1"] {
+            let address = SocketAddr::new(host.parse().expect("an address"), port);
+            assert_eq!(Client::connect(address).get("/").text(), host);
+        }
+    };
+    for is_turned in [false, true] {
+        let port = Port::take();
+        let mut at = ["0.0.0.0", "[::]"].map(|host| format!("{host}:{}", port.addr.port()));
+        if is_turned {
+            at.reverse();
+        }
+        let threadbare = listening_on(&backend, &at.each_ref().map(String::as_str));
+        assert_eq!(addresses(&threadbare), at);
+        from_both(port.addr.port());
+        threadbare.stop();
+    }
+    let threadbare = listening_on(&backend, &["[::]:0"]);
+    let address: SocketAddr = addresses(&threadbare)[0].parse().expect("an address");
+    from_both(address.port());
     threadbare.stop();
 }
 

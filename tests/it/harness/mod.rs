@@ -29,7 +29,7 @@ pub use load::Counting;
 pub use manager::Manager;
 pub use message::{Framing, Head, Seen, text};
 pub use pattern::Pattern;
-pub use ports::HangingPort;
+pub use ports::{HangingPort, Port};
 pub use tape::{Gate, Tape};
 #[allow(unused_imports)] // for tests/it alone
 pub use terminal::Terminal;
