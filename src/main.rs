@@ -29,9 +29,8 @@ fn main() -> ExitCode {
     if let ["ctl", words @ ..] = words.as_slice() {
         return ExitCode::from(ctl::run(words));
     }
-    // `why ID` is short for `ctl why ID`.
-    if let ["why", ..] = words.as_slice() {
-        return ExitCode::from(ctl::run(&words));
+    if let ["why", words @ ..] = words.as_slice() {
+        return ExitCode::from(ctl::run_why(words));
     }
     if let ["top", words @ ..] = words.as_slice() {
         return ExitCode::from(top::run(words));

@@ -195,7 +195,9 @@ pub struct Complaint {
     pub detail: String,
     /// All errors of a configuration.
     pub errors: Vec<String>,
-    /// Who is still in an exchange.
+    /// Exchanges that a drain has waited for in vain.
+    pub in_flight: usize,
+    /// Whose these are.
     pub stragglers: Vec<StragglerStatus>,
 }
 

@@ -160,8 +160,7 @@ fn a_drain_waits_and_names_who_it_waited_for() {
         1,
         &[
             &name,
-            "1 still in flight",
-            "worker-",
+            "1 still in flight after 600ms; it gets no new requests: worker-",
             "GET /slow",
             "127.0.0.1",
         ],

@@ -149,7 +149,13 @@ fn a_request_is_told_with_each_of_its_attempts() {
     );
     let newest = run(&["ctl", "--admin", &at, "why"]);
     assert!(newest.stdout[0].starts_with("GET /which HTTP/1.1 for 127.0.0.1: 200, OK"));
-    assert_eq!(run(&["ctl", "--admin", &at, "why", "99999"]).code, Some(1));
+    assert_eq!(run(&["why", "--admin", &at]).stdout, newest.stdout);
+    let unknown = run(&["why", "--admin", &at, "99999"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert!(
+        unknown.stderr[0].starts_with("threadbare why: "),
+        "{unknown:?}"
+    );
     assert_eq!(admin.ask("GET", "/requests/99999", "").0, 404);
     assert_eq!(admin.ask("GET", "/requests/x", "").0, 404);
 }

@@ -25,17 +25,30 @@ const USAGE: u8 = 2;
 /// Where the admin API is, unless told.
 pub(super) const ADMIN_VARIABLE: &str = "THREADBARE_ADMIN";
 
+/// What stands before what is wrong.
+const CTL: &str = "threadbare ctl";
+const WHY: &str = "threadbare why";
+
 /// Does what the words behind `ctl` ask for. Returns the exit code.
 pub fn run(words: &[&str]) -> u8 {
+    run_as(CTL, words)
+}
+
+/// Does what the words behind `why` ask for, which is short for `ctl why`. Returns the exit code.
+pub fn run_why(words: &[&str]) -> u8 {
+    run_as(WHY, words)
+}
+
+fn run_as(command: &str, words: &[&str]) -> u8 {
     let admin = std::env::var(ADMIN_VARIABLE).ok();
-    match read(words, admin.as_deref()) {
+    match read(command, words, admin.as_deref()) {
         Ok(Asked::Print(text)) => {
             let printed = io::Write::write_all(&mut io::stdout(), text.as_bytes());
             if printed.is_ok() { 0 } else { FAILED }
         }
-        Ok(Asked::Perform(order)) => perform(&order, &mut io::stdout(), &mut io::stderr()),
+        Ok(Asked::Perform(order)) => perform(command, &order, &mut io::stdout(), &mut io::stderr()),
         Err(reason) => {
-            eprintln!("threadbare ctl: {reason}");
+            eprintln!("{command}: {reason}");
             USAGE
         }
     }

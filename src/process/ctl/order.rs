@@ -10,7 +10,7 @@ use crate::admin::json::{ForcedState, NewBackend, check_weight, duration};
 use crate::intake::ListenAt;
 use crate::pool::{BackendSpec, BackendUrl};
 use crate::process::args::{Unparsed, parse_words};
-use crate::process::ctl::ADMIN_VARIABLE;
+use crate::process::ctl::{ADMIN_VARIABLE, WHY};
 use crate::process::values;
 
 /// Where the admin API is unless told: where the README puts it.
@@ -56,6 +56,26 @@ struct Options {
     /// the backends
     #[argh(positional)]
     backends: Vec<String>,
+}
+
+/// threadbare why: tells what became of a request, step by step; the same as `threadbare ctl why`.
+///
+/// Asks the admin API of a running threadbare whom it was with and why, who was passed over, each
+/// attempt, and the time of each step.
+#[derive(FromArgs, Debug)]
+struct WhyOptions {
+    /// where its admin API is: IP:PORT, NAME:PORT or unix:PATH
+    /// (default the variable `THREADBARE_ADMIN`, or 127.0.0.1:9901)
+    #[argh(option, from_str_fn(admin))]
+    admin: Option<ListenAt>,
+
+    /// the file of its token (no default)
+    #[argh(option)]
+    token_file: Option<PathBuf>,
+
+    /// the request's number, or its X-Request-Id; without it, the last one
+    #[argh(positional)]
+    id: Option<String>,
 }
 
 /// What the command line asks for.
@@ -109,19 +129,35 @@ pub enum Change {
     Force(ForcedState),
 }
 
-/// Reads the words behind `ctl`; `admin` is where the API is unless they tell.
-pub fn read(words: &[&str], admin: Option<&str>) -> Result<Asked, String> {
-    let options: Options = match parse_words(COMMAND, words) {
+/// Reads the words behind `ctl` or `why`; `admin` is where the API is unless they tell.
+pub fn read(command: &str, words: &[&str], admin: Option<&str>) -> Result<Asked, String> {
+    let parsed = match command {
+        WHY => parse_words::<WhyOptions>(command, words).map(Options::from),
+        _ => parse_words(command, words),
+    };
+    let options = match parsed {
         Ok(options) => options,
         Err(Unparsed::Help(text)) => return Ok(Asked::Print(text)),
         Err(Unparsed::Bad(reason)) => return Err(reason),
     };
     mean(options, admin)
         .map(Asked::Perform)
-        .map_err(|reason| format!("{reason}; see {COMMAND} --help"))
+        .map_err(|reason| format!("{reason}; see {command} --help"))
 }
 
-const COMMAND: &str = "threadbare ctl";
+impl From<WhyOptions> for Options {
+    fn from(why: WhyOptions) -> Options {
+        Options {
+            admin: why.admin,
+            token_file: why.token_file,
+            pool: None,
+            timeout: Duration::ZERO,
+            json: false,
+            verb: "why".to_owned(),
+            backends: why.id.into_iter().collect(),
+        }
+    }
+}
 
 fn mean(options: Options, admin_variable: Option<&str>) -> Result<Order, String> {
     let action = action(&options.verb, options.backends, options.json)?;

@@ -13,8 +13,9 @@ use crate::pool::BackendSpec;
 use crate::process::ctl::client::{Answer, Client};
 use crate::process::ctl::order::{Action, Change, Order};
 use crate::process::ctl::table::{harmless, table};
-use crate::process::ctl::told::{good, read, see, stragglers};
+use crate::process::ctl::told::{good, left_in_flight, read, see, stragglers};
 use crate::process::ctl::{FAILED, why};
+use crate::process::values::duration_text;
 
 /// How long an answer may take that nothing has to be waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(75);
 
 /// Does it, and returns the exit code. An error is a line of its own, and ends nothing else.
-pub fn perform(order: &Order, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+pub fn perform(command: &str, order: &Order, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let client = Client {
         at: &order.at,
         token: order.token.as_ref(),
@@ -37,7 +38,7 @@ pub fn perform(order: &Order, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Err(reason) => {
             exit_code = FAILED;
             for line in reason.lines() {
-                let _ = writeln!(err, "threadbare ctl: {}", harmless(line));
+                let _ = writeln!(err, "{command}: {}", harmless(line));
             }
         }
     });
@@ -121,11 +122,20 @@ impl Work<'_> {
         content: Option<&impl Serialize>,
         patience: Duration,
     ) -> Result<Answer, String> {
+        good(self.send(method, path, content, patience)?)
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content: Option<&impl Serialize>,
+        patience: Duration,
+    ) -> Result<Answer, String> {
         let content = content.map(|content| {
             serde_json::to_vec(content).expect("all keys are text and all numbers finite")
         });
-        let answer = self.client.ask(method, path, content.as_deref(), patience);
-        good(answer?)
+        self.client.ask(method, path, content.as_deref(), patience)
     }
 
     fn add(&self, specs: &[BackendSpec], tell: &mut Tell<'_>) {
@@ -169,20 +179,29 @@ impl Work<'_> {
                 0 => Ok("drained, nothing is in flight".to_owned()),
                 n if self.order.timeout.is_zero() => Ok(format!("drained, {n} still in flight")),
                 n => {
+                    // As it was asked for: what was left of it for this one is nobody's concern.
+                    let timeout = duration_text(self.order.timeout);
                     let who = stragglers(&drained.stragglers);
-                    Err(format!("{n} still in flight, and the time is over{who}"))
+                    Err(format!(
+                        "{n} still in flight after {timeout}; it gets no new requests{who}"
+                    ))
                 }
             });
             tell(about(&name, told));
         }
     }
 
+    /// Also what is still in flight when the time is over, which is no refusal.
     fn drain_one(&self, place: &Place, timeout: Duration) -> Result<Drained, String> {
         let drain = Drain {
             timeout: Some(format!("{}ms", timeout.as_millis())),
         };
         let path = format!("{}/drain", place.path());
-        read(&self.ask("POST", &path, Some(&drain), timeout + PATIENCE)?)
+        let answer = self.send("POST", &path, Some(&drain), timeout + PATIENCE)?;
+        if let Some(left) = left_in_flight(&answer) {
+            return Ok(left);
+        }
+        read(&good(answer)?)
     }
 
     fn change(&self, change: Change, place: &Place) -> Result<String, String> {

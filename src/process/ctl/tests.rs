@@ -14,7 +14,7 @@ use super::table::{harmless, lasted, table};
 
 fn order(words: &str, admin: Option<&str>) -> Result<Order, String> {
     let words: Vec<&str> = words.split_whitespace().collect();
-    match read(&words, admin)? {
+    match read(CTL, &words, admin)? {
         Asked::Perform(order) => Ok(order),
         Asked::Print(text) => panic!("{words:?} only prints: {text}"),
     }
@@ -103,7 +103,20 @@ fn a_line_that_makes_no_sense_is_told_in_one_line() {
             "{error}"
         );
     }
-    assert!(matches!(read(&["--help"], None), Ok(Asked::Print(text)) if text.contains("--pool")));
+    let help = |command| match read(command, &["--help"], None) {
+        Ok(Asked::Print(text)) => text,
+        other => panic!("{command} --help prints: {other:?}"),
+    };
+    assert!(help(CTL).contains("--pool"));
+    // Of `why` it is its own.
+    let why = help(WHY);
+    assert!(
+        why.starts_with("Usage: threadbare why [--admin <admin>]"),
+        "{why}"
+    );
+    assert!(!why.contains("verb") && !why.contains("--pool"), "{why}");
+    let error = read(WHY, &["1", "2"], None).expect_err("one request");
+    assert!(error.ends_with("see threadbare why --help"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::admin::json::{Complaint, StragglerStatus};
+use crate::admin::json::{Complaint, Drained, StragglerStatus};
 use crate::process::ctl::client::{Answer, Client};
 use crate::process::ctl::table::lasted;
 
@@ -29,6 +29,17 @@ pub fn good(answer: Answer) -> Result<Answer, String> {
 pub fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, String> {
     serde_json::from_slice(&answer.content)
         .map_err(|error| format!("what answers there is no threadbare: {error}"))
+}
+
+/// What a drain whose time is over has left.
+pub fn left_in_flight(answer: &Answer) -> Option<Drained> {
+    let complaint: Complaint = serde_json::from_slice(&answer.content).ok()?;
+    (answer.status == 504 && complaint.in_flight > 0).then_some(Drained {
+        changed: false,
+        drained: false,
+        in_flight: complaint.in_flight,
+        stragglers: complaint.stragglers,
+    })
 }
 
 /// The things in a list; none if it is no list.

@@ -31,7 +31,14 @@ pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
     command.args(args);
     if let Some(listener) = env::var_os(LISTENER) {
-        let others = ["ctl", "demo-backend", "healthcheck", "service", "top"];
+        let others = [
+            "ctl",
+            "demo-backend",
+            "healthcheck",
+            "service",
+            "top",
+            "why",
+        ];
         let balances = !args.iter().any(|arg| others.contains(arg));
         if balances && !args.contains(&"--listener") {
             command.arg("--listener").arg(listener);

@@ -16,7 +16,7 @@ use crate::admin::{self, Admin, Site};
 use crate::intake::ListenAt;
 use crate::intake::gate::HandedOver;
 use crate::pool::saved::tests::TestDir;
-use crate::process::ctl::perform;
+use crate::process::ctl::{CTL, perform};
 use crate::watch::Lane;
 
 /// Serves a fake site at this address while the test talks to it, with threads as the server has.
@@ -54,7 +54,7 @@ fn serve<T>(at: &ListenAt, site: Arc<FakeSite>, talk: impl FnOnce(&str) -> T) ->
 fn ctl(at: &str, words: &str) -> (u8, String, String) {
     let order = order(words, Some(at)).expect("good words");
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = perform(&order, &mut out, &mut err);
+    let code = perform(CTL, &order, &mut out, &mut err);
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (code, text(out), text(err))
 }
