@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{info, warn};
@@ -191,6 +191,11 @@ impl Keeper {
             last_tried: None,
             last_written: None,
         }
+    }
+
+    /// Which, for people.
+    pub fn path(&self) -> path::Display<'_> {
+        self.path.display()
     }
 
     /// Writes the state, if it is not the one in the file and the last attempt was long enough

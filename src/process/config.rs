@@ -181,6 +181,7 @@ impl Config {
         if self.listener == Listener::TinyHttp {
             self.validate_tiny_http(given, faults);
         }
+        refuse_idle_token(given, faults);
         if self.admin_token_file.is_none()
             && let Some(at) = self.admin.as_ref().filter(|at| is_reachable(at))
         {
@@ -218,6 +219,17 @@ impl Config {
             [other] => needs(place, &format!("{} {other}", place.name("listen"))),
             _ => needs(place, &format!("more than one {}", place.name("listen"))),
         }
+    }
+}
+
+/// Without an API there is nobody who would ask for it.
+fn refuse_idle_token(given: &Given, faults: &mut Faults) {
+    if let (Some(place), None) = (given.place("admin-token-file"), given.place("admin")) {
+        let (token, admin) = (place.name("admin-token-file"), place.name("admin"));
+        faults.add(
+            place,
+            format!("{token} does nothing alone; want {admin} too, as in 127.0.0.1:9901"),
+        );
     }
 }
 

@@ -45,7 +45,7 @@ struct Options {
     #[argh(switch)]
     ready: bool,
 
-    /// what to ask for instead: <http://HOST[:PORT][/PATH]>
+    /// what to ask for instead: `http://HOST[:PORT][/PATH]`
     #[argh(option)]
     url: Option<String>,
 

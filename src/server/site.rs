@@ -4,6 +4,7 @@
 //! what it publishes through [`Editions`] and [`Pools`].
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -92,11 +93,11 @@ impl Site {
         let state = saved_of(&self.pools);
         match keeper.keep(Instant::now(), &state) {
             Ok(true) if std::mem::take(&mut self.is_keeper_failing) => {
-                info!("the state file can be written again");
+                info!("the state file {} can be written again", keeper.path());
             }
             // Said once, not at each attempt: a full disk shall not be filled further.
             Err(error) if !std::mem::replace(&mut self.is_keeper_failing, true) => {
-                warn!("the state file can't be written: {}", system::plain(&error));
+                warn_of_state_file(keeper, &error);
             }
             _ => {}
         }
@@ -105,9 +106,10 @@ impl Site {
     /// Writes the state file for the last time.
     pub fn keep_last(&mut self) {
         let state = saved_of(&self.pools);
-        let kept = self.keeper.as_mut().map(|keeper| keeper.keep_last(&state));
-        if let Some(Err(error)) = kept {
-            warn!("the state file can't be written: {}", system::plain(&error));
+        if let Some(keeper) = &mut self.keeper
+            && let Err(error) = keeper.keep_last(&state)
+        {
+            warn_of_state_file(keeper, &error);
         }
     }
 
@@ -231,6 +233,11 @@ impl Site {
         };
         Arc::new(Pool::new(&empty, self.pools.ids(), now))
     }
+}
+
+fn warn_of_state_file(keeper: &Keeper, error: &io::Error) {
+    let (path, error) = (keeper.path(), system::plain(error));
+    warn!("the state file {path} can't be written: {error}");
 }
 
 fn saved_of(pools: &Pools) -> Saved {

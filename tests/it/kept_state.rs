@@ -218,7 +218,7 @@ fn one_that_cannot_be_written_is_warned_of_and_harms_nobody() {
         let path = folder.path(path);
         let options = ["--state-file", &path];
         let admin = Admin::before(&[a.addr], &options);
-        let warning = "the state file can't be written";
+        let warning = &format!("the state file {path} can't be written: ");
         admin.threadbare.await_line(warning);
         assert_eq!(admin.threadbare.get("/").status, 200);
         let begun = Instant::now();

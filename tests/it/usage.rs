@@ -7,7 +7,7 @@ use crate::harness::{Backend, Folder, HangingPort, level, run};
 const GOOD: [&str; 2] = ["--backend", "http://127.0.0.1:8081"];
 
 /// Arguments that are wrong, and what the message must name.
-const BAD: [(&[&str], &[&str]); 49] = [
+const BAD: [(&[&str], &[&str]); 50] = [
     (&["--workers", "0"], &["--workers", "0"]),
     (&["--workers", "-1"], &["--workers", "-1"]),
     (&["--workers", "many"], &["--workers", "many"]),
@@ -49,6 +49,10 @@ const BAD: [(&[&str], &[&str]); 49] = [
     ),
     (&["--shutdown-timeout", "5S"], &["--shutdown-timeout", "5S"]),
     (&["--log-level", "loud"], &["--log-level", "loud", "debug"]),
+    (
+        &["--admin-token-file", "/etc/hostname"],
+        &["--admin-token-file", "--admin too"],
+    ),
     (&["--request-id", "on"], &["--request-id", "on", "keep"]),
     (&["--proxy-status", "a b"], &["--proxy-status", "a b"]),
     (
@@ -120,6 +124,19 @@ fn bad_usage_is_one_line_that_names_option_and_value() {
             );
         }
     }
+}
+
+#[test]
+fn a_backends_long_name_is_told_the_limit_and_echoed_once() {
+    let name = "x".repeat(129);
+    let run = run(&["--backend", &format!("http://127.0.0.1:8081,name={name}")]);
+    assert_eq!((run.code, run.stderr.len()), (Some(2), 1), "{run:?}");
+    let line = &run.stderr[0];
+    assert!(
+        line.contains("128 bytes") && !line.contains("blanks"),
+        "{line}"
+    );
+    assert_eq!(line.matches(&name).count(), 1, "{line}");
 }
 
 #[test]

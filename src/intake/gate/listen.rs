@@ -169,13 +169,15 @@ pub fn set_tcp_options(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// A socket file that nobody listens on is left from an earlier run.
+/// A socket file that nobody listens on is left from an earlier run. Anything else is somebody's.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    if is_socket && is_refused(path)? {
-        fs::remove_file(path)?;
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => {
+            Err(io::Error::other("what is there is no socket, and stays"))
+        }
+        Ok(_) if is_refused(path)? => fs::remove_file(path),
+        _ => Ok(()), // an error is one of bind, too
     }
-    Ok(())
 }
 
 /// Whether a connect is refused; one that would have to wait has met somebody.

@@ -40,7 +40,7 @@ use rustix::net::{Shutdown, shutdown};
 use crate::intake::check::Limits;
 use crate::intake::own::write_own;
 use crate::intake::{CensusTaker, ClientRequest, Jobs, ListenAt, Refusal, Traffic, proxy_status};
-use crate::system::reset;
+use crate::system::{plain, reset};
 use crate::watch::access::AccessLog;
 use crate::watch::{Fate, Pulse};
 
@@ -160,7 +160,11 @@ impl Gate {
             n_connections: settings.max_connections,
             n_per_client: settings.max_per_client,
         };
-        let lot = Lot::new(room).map_err(failed(&"epoll"))?;
+        let lot = Lot::new(room).map_err(|error| {
+            let all: Vec<String> = at.iter().map(ToString::to_string).collect();
+            let text = format!("connections can't be watched: {}", plain(&error));
+            failed(&all.join(", "))(io::Error::other(text))
+        })?;
         let shared = Arc::new(Shared {
             lot: Arc::new(lot),
             settings,

@@ -4,6 +4,7 @@
 //! the same. None takes an empty one, so that what it wants can be asked for.
 
 mod amounts;
+mod names;
 mod of_pool;
 mod of_route;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use log::LevelFilter;
 
 pub use self::amounts::*;
+pub use self::names::*;
 pub use self::of_pool::*;
 pub use self::of_route::*;
 

@@ -11,7 +11,9 @@ use std::process::{self, Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::harness::{Backend, Client, DEADLINE, Folder, Port, Threadbare, ask, command, ok};
+use crate::harness::{
+    Backend, Client, DEADLINE, Folder, Port, Threadbare, ask, command, level, ok,
+};
 
 /// A path of this test's own; the file is gone when it is dropped.
 struct SocketPath(PathBuf);
@@ -138,6 +140,34 @@ fn all_of_ipv4_and_all_of_ipv6_share_a_port() {
 }
 
 #[test]
+fn descriptors_that_do_not_do_are_told_in_words() {
+    // Goal: whatever the first thing is for which there is no descriptor, nobody is told to listen
+    // on epoll. Trick: one more each time, from too few for anything up to where it starts.
+    let inner = command(&["--backend", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"]);
+    let started = |n: u32| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {n}; exec \"$0\" \"$@\"")]);
+        shell.arg(inner.get_program()).args(inner.get_args());
+        let threadbare = Threadbare::spawn(shell);
+        threadbare.log.wait("a start or a reason", |lines| {
+            let is_end = |l: &&String| level(l) == "ERROR" || l.contains("listening on ");
+            lines.iter().find(is_end).cloned()
+        })
+    };
+    let reasons = (5..100).map(started);
+    let reasons: Vec<String> = reasons.take_while(|l| level(l) == "ERROR").collect();
+    assert!(
+        reasons.iter().all(|line| !line.contains("epoll")),
+        "{reasons:#?}"
+    );
+    let wanted = "cannot listen on 127.0.0.1:0: connections can't be watched: too many open files";
+    assert!(
+        reasons.iter().any(|line| line.ends_with(wanted)),
+        "{reasons:#?}"
+    );
+}
+
+#[test]
 fn a_unix_socket_has_no_client_address_and_leaves_no_file() {
     // Goal: no X-Forwarded-For is made up, and the file is gone at the end.
     let backend = echo();
@@ -173,7 +203,11 @@ fn a_socket_file_is_replaced_only_if_nobody_listens_there() {
     );
     second.stop();
     fs::write(&path.0, "precious").expect("a file can be written");
-    assert_is_refused(&backend, &at);
+    let why = assert_is_refused(&backend, &at);
+    assert!(
+        why.ends_with("what is there is no socket, and stays"),
+        "{why}"
+    );
     let kept = fs::read_to_string(&path.0).expect("the file is still there");
     assert_eq!(kept, "precious");
 }
@@ -194,11 +228,13 @@ fn a_socket_file_that_another_server_has_put_there_stays() {
 }
 
 #[track_caller]
-fn assert_is_refused(backend: &Backend, at: &str) {
+fn assert_is_refused(backend: &Backend, at: &str) -> String {
     let url = backend.url();
     let run = crate::harness::run(&["--backend", &url, "--listen", at]);
     assert!(matches!(run.code, Some(1 | 2)), "{run:?}");
-    assert!(run.stderr.iter().any(|line| line.contains(at)), "{run:?}");
+    let line = run.stderr.iter().find(|line| line.contains(at));
+    line.unwrap_or_else(|| panic!("it names it: {run:?}"))
+        .clone()
 }
 
 /// Starts it as systemd does: the socket as descriptor 3. Trick: a shell moves it there from its

@@ -135,5 +135,9 @@ fn what_makes_no_sense_is_2_and_one_line() {
     }
     let run = check(&["--help"], None);
     assert_eq!((run.code, run.stderr.len()), (Some(0), 0));
-    assert!(run.stdout.join("\n").contains("--url"), "{run:?}");
+    let help = run.stdout.join("\n");
+    assert!(
+        help.contains("--url") && help.contains("`http://HOST[:PORT][/PATH]`"),
+        "{help}"
+    );
 }

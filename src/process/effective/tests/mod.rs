@@ -95,6 +95,7 @@ fn every_flag_sets_its_option_and_no_other_and_is_told() {
     // the defaults, and what is told of a flag's option is all that changes.
     let needs = |name: &str| match name {
         "hash-max-load" => &["--policy", "ip-hash"][..],
+        "admin-token-file" => &["--admin", "127.0.0.1:1"],
         _ if name.starts_with("sticky-") => &["--sticky", "S"],
         _ if name.starts_with("health-") => &["--health", "http"],
         _ => &[],

@@ -79,6 +79,10 @@ const OF_PROCESS: &[(&str, &str)] = &[
         "admin [::]:1 can be reached from other machines; want admin_token_file too, or \
              127.0.0.1 or unix:PATH",
     ),
+    (
+        "admin_token_file = \"/a\"",
+        "admin_token_file does nothing alone; want admin too, as in 127.0.0.1:9901",
+    ),
     ("state_file = \"\"", "state_file is \"\"; want a path"),
     ("wrokers = 3", "unknown key wrokers; want workers"),
     (
