@@ -230,7 +230,8 @@ pub static POOL_SETTINGS: [Row; 33] = [
     Setting {
         name: "retry-methods",
         kind: Kind::List {
-            can_be_empty: true,
+            // Without one, all count: an empty list would read as none.
+            can_be_empty: false,
             typed: |o| listed(o.retry_methods.as_deref()),
             clear: |d| d.settings.retry.methods.clear(),
             add: |d, text| {
@@ -238,7 +239,10 @@ pub static POOL_SETTINGS: [Row; 33] = [
                 Ok(())
             },
         },
-        tell: |s| s.retry.methods.clone().into(),
+        tell: |s| {
+            let methods = Some(&s.retry.methods).filter(|methods| !methods.is_empty());
+            methods.cloned().into()
+        },
     },
     Setting {
         name: "retry-idempotency-key",

@@ -156,6 +156,11 @@ const OF_POOL: &[(&str, &str)] = &[
              TRACE, PUT or DELETE",
     ),
     (
+        "retry_methods = []",
+        "retry_methods is []; want methods that may be sent twice: GET, HEAD, OPTIONS, TRACE, PUT \
+             or DELETE",
+    ),
+    (
         "when_all_down = 502",
         "when_all_down is 502; want 503 or try",
     ),
