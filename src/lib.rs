@@ -90,6 +90,7 @@
 //!     with so many forced switches.
 
 pub mod admin;
+mod counted;
 mod decimal;
 pub mod exchange;
 pub mod intake;

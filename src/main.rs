@@ -12,7 +12,7 @@ use threadbare::process::args::{self, Asked};
 use threadbare::process::config::{Command, Config};
 use threadbare::process::demo::{self, Demo};
 use threadbare::process::notify::Notifier;
-use threadbare::process::{ctl, healthcheck, limits, logging, one_line, service, top};
+use threadbare::process::{counted, ctl, healthcheck, limits, logging, one_line, service, top};
 use threadbare::server::{self, Server, StartError};
 
 /// Exit code for anything that goes wrong while running.
@@ -121,12 +121,10 @@ fn run(mut config: Config, words: &[&str]) -> Result<u8, (u8, String)> {
         (code, error.to_string())
     })?;
     let address = server.addresses().join(", ");
-    let (n_workers, n_backends) = (config.n_workers, n_backends(&config));
+    let workers = counted(config.n_workers, "worker");
+    let backends = counted(n_backends(&config), "backend");
     let shown = n_descriptors.map_or("no limit on".to_owned(), |n| n.to_string());
-    info!(
-        "listening on {address}: {n_workers} workers, {n_backends} backends, \
-         {shown} descriptors"
-    );
+    info!("listening on {address}: {workers}, {backends}, {shown} descriptors");
     if let Some(address) = server.admin_address() {
         info!("admin API on {address}");
     }

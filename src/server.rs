@@ -64,6 +64,7 @@ use self::listening::{Waker, listen};
 use self::notify::{Service, Vitals};
 use self::site::{Found, Site};
 use self::threads::{start_health, start_listener, start_refuser};
+use crate::counted::counted;
 use crate::exchange::{self, Crew, Foreman, Shared};
 use crate::intake::gate::HandedOver;
 use crate::intake::{Jobs, queue};
@@ -270,7 +271,7 @@ impl Server {
         let n_tunnels = counters.n_tunnels();
         match counters.n_in_flight().saturating_sub(n_tunnels) + self.jobs.len() {
             0 => {
-                info!("the deadline ends what is left: {n_tunnels} tunnels");
+                info!("the deadline ends {}", counted(n_tunnels, "tunnel"));
                 Stopped::Drained
             }
             n => Stopped::CutOff(n),

@@ -21,3 +21,4 @@ pub mod top;
 pub(crate) mod values;
 
 pub use self::faults::one_line;
+pub use crate::counted::counted;

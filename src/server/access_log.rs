@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::warn;
 
+use crate::counted::counted;
 use crate::process::config::Config;
 use crate::server::{StartError, spawn};
 use crate::system::join;
@@ -89,9 +90,9 @@ impl AccessThread {
         let n_waiting = if is_stuck { self.log.n_waiting() } else { 0 };
         if is_stuck || n_overflowed + n_failed > 0 {
             warn!(
-                "the access log lacks {} lines: {n_overflowed} came too fast, {n_failed} could \
-                 not be written, {n_waiting} still wait",
-                n_overflowed + n_failed + n_waiting
+                "the access log lacks {}: {n_overflowed} came too fast, {n_failed} could not be \
+                 written, {n_waiting} still wait",
+                counted(n_overflowed + n_failed + n_waiting, "line")
             );
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{error, info, warn};
 
+use crate::counted::counted;
 use crate::intake::{Jobs, Waker};
 use crate::pool::Pools;
 use crate::process::notify::Notifier;
@@ -49,7 +50,8 @@ impl Vitals {
         let pools = self.pools.all();
         let n_up: usize = pools.iter().map(|pool| pool.n_up()).sum();
         let n: usize = pools.iter().map(|pool| pool.n_backends()).sum();
-        format!("listening on {}, {n_up} of {n} backends up", self.addresses)
+        let (at, backends) = (&self.addresses, counted(n, "backend"));
+        format!("listening on {at}, {n_up} of {backends} up")
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use log::{error, info, warn};
 
+use crate::counted::counted;
 use crate::process::config::Config;
 use crate::server::site::{Found, log_changes};
 use crate::server::{Server, Stopped};
@@ -152,9 +153,9 @@ fn stop(mut server: Server, timeout: Duration, has_died: bool) -> u8 {
             u8::from(has_died)
         }
         Stopped::CutOff(n) => {
-            let plural = if n == 1 { "" } else { "s" };
+            let requests = counted(n, "request");
             let summary = counters.summary();
-            error!("stopped: {n} request{plural} cut off after {timeout:?}; {summary}");
+            error!("stopped: {requests} cut off after {timeout:?}; {summary}");
             1
         }
     }

@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use crossbeam_channel::Sender;
 use log::{info, warn};
 
+use crate::counted::counted;
 use crate::exchange::{Crew, Edition, Editions, Shared};
 use crate::intake::RetryAfter;
 use crate::pool::drain_dir::DrainDir;
@@ -286,8 +287,7 @@ pub fn log_changes(lines: &[String]) {
         info!("reloaded: nothing has changed");
         return;
     }
-    let n = lines.len();
-    info!("reloaded: {n} change{}", if n == 1 { "" } else { "s" });
+    info!("reloaded: {}", counted(lines.len(), "change"));
     for line in lines {
         info!("  {line}");
     }

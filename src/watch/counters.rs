@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::counted::counted;
+
 /// Sums since the start. All Relaxed: each is read alone, for a log line, and publishes nothing
 /// else; a stale read is a number that was right a moment ago.
 #[derive(Debug, Default)]
@@ -67,10 +69,10 @@ impl Counters {
     pub fn summary(&self) -> String {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         format!(
-            "{} exchanges, {} tunnels, {} further attempts, {} refused by the queue, {} cut short",
-            get(&self.exchanges),
-            get(&self.tunnels),
-            get(&self.further_attempts),
+            "{}, {}, {}, {} refused by the queue, {} cut short",
+            counted(get(&self.exchanges), "exchange"),
+            counted(get(&self.tunnels), "tunnel"),
+            counted(get(&self.further_attempts), "further attempt"),
             get(&self.refused),
             get(&self.cut),
         )
@@ -124,6 +126,10 @@ mod tests {
         drop(tunnel);
         assert_eq!((counters.n_in_flight(), counters.n_tunnels()), (1, 0));
         drop(exchange);
-        assert!(counters.summary().starts_with("1 exchanges, 1 tunnels"));
+        assert!(
+            counters
+                .summary()
+                .starts_with("1 exchange, 1 tunnel, 0 further attempts,")
+        );
     }
 }

@@ -399,6 +399,17 @@ fn log_lines_carry_time_level_and_thread() {
 }
 
 #[test]
+fn what_there_is_one_of_is_told_as_one() {
+    // Goal: no "1 backends", from the first line of the log to the last.
+    let backend = Backend::answering("ok");
+    let threadbare = crate::harness::Threadbare::before(&[backend.addr], &["--workers", "1"]);
+    assert_eq!(threadbare.get("/").status, 200);
+    threadbare.stop();
+    threadbare.await_line(": 1 worker, 1 backend, ");
+    threadbare.await_line("; 1 exchange, 0 tunnels, ");
+}
+
+#[test]
 fn a_log_in_json_is_an_object_a_line() {
     // Goal: the same log for programs, from the first line to the last, with the thread's name; an
     // error of the start is in it as well. Trick: a debug line has what the client chose.

@@ -11,6 +11,7 @@ use super::figures::{NONE, count, last, ms, rate, seconds, text};
 use super::lanes;
 use super::rates::Rates;
 use super::table::{Column, Line, Tone, clip, line, table};
+use crate::counted::counted;
 use crate::process::ctl::told::list;
 use crate::process::ctl::{harmless, lasted};
 
@@ -245,7 +246,7 @@ fn backends(view: &View<'_>, width: usize) -> Section {
     Section {
         top: lines,
         body,
-        rest: |n| format!("  and {n} more backends"),
+        rest: |n| format!("  and {}", counted(n, "more backend")),
     }
 }
 

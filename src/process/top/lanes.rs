@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::draw::Section;
 use super::figures::{ms, text};
 use super::table::{Column, Line, Tone, line, table};
+use crate::counted::counted;
 use crate::process::ctl::told::list;
 
 /// Threads that have lanes of their own at most; more are letters, whatever the room is.
@@ -51,7 +52,7 @@ pub fn section(live: &Value, height: usize, width: usize) -> Section {
     Section {
         top,
         body,
-        rest: |n| format!("  and {n} more threads"),
+        rest: |n| format!("  and {}", counted(n, "more thread")),
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select};
 use log::{error, info, warn};
 
+use crate::counted::counted;
 use crate::system::plain;
 use crate::watch::access::file::open;
 use crate::watch::access::{AccessLog, LogAt, MAX_LINES};
@@ -180,7 +181,8 @@ impl Writer {
         match result {
             Ok(()) if std::mem::take(&mut self.is_failing) => {
                 let n_failed = self.log.n_failed();
-                info!("the access log is written again; {n_failed} lines could not be, so far");
+                let lines = counted(n_failed, "line");
+                info!("the access log is written again; {lines} could not be, so far");
             }
             Err(error) if !std::mem::replace(&mut self.is_failing, true) => {
                 warn!("the access log can't be written: {}", plain(&error));
@@ -197,7 +199,8 @@ impl Writer {
         if has_grown && !std::mem::replace(&mut self.is_overflowing, true) {
             warn!("the access log does not keep up: lines are dropped");
         } else if !has_grown && std::mem::take(&mut self.is_overflowing) {
-            info!("the access log keeps up again; {n} lines were dropped so far");
+            let lines = counted(n, "line");
+            info!("the access log keeps up again, {lines} dropped so far");
         }
     }
 

@@ -53,7 +53,7 @@ fn it_is_ready_when_it_listens_and_stopping_when_the_end_begins() {
             .strip_prefix("listening on ")
             .and_then(|rest| rest.split_once(", "))
             .expect("it says where");
-        assert_eq!(rest, "1 of 1 backends up");
+        assert_eq!(rest, "1 of 1 backend up");
         let at: SocketAddr = at.parse().expect("it is an address");
         let mut client = Client::connect(at);
         client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
