@@ -109,10 +109,11 @@ impl Acceptor {
     }
 
     /// When to try again by itself.
-    pub fn resumes_at(&self) -> Option<Instant> {
+    pub fn resumes_at(&self, shared: &Shared) -> Option<Instant> {
         match self.pause {
             Pause::NoMeans(at) => Some(at),
-            Pause::Not | Pause::Full => None,
+            Pause::Full => shared.lot.idle_since(),
+            Pause::Not => None,
         }
     }
 
@@ -120,7 +121,7 @@ impl Acceptor {
     pub fn resume(&mut self, shared: &Shared, now: Instant) -> io::Result<()> {
         let may = match self.pause {
             Pause::Not => return Ok(()),
-            Pause::Full => !shared.lot.wait_for_room_or_idle(),
+            Pause::Full => !shared.lot.wait_for_room_or_idle(now),
             Pause::NoMeans(at) => now >= at && !shared.lot.wait_for_room(),
         };
         if !may {
@@ -191,7 +192,7 @@ impl Acceptor {
         if !is_someone_there(&self.sockets[i].socket) {
             return Room::NotNeeded;
         }
-        if let Some(connection) = shared.lot.take_oldest_idle() {
+        if let Some(connection) = shared.lot.take_oldest_idle(Instant::now()) {
             debug!("closed the oldest idle connection to make room");
             drop(connection);
             return Room::Free;
@@ -207,7 +208,7 @@ impl Acceptor {
     }
 
     fn lack_means(&mut self, shared: &Shared, error: Errno) -> Accepted {
-        if let Some(connection) = shared.lot.take_oldest_idle() {
+        if let Some(connection) = shared.lot.take_oldest_idle(Instant::now()) {
             debug!("closed the oldest idle connection: {error}");
             drop(connection);
             return Accepted::Next;

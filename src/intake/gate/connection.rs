@@ -22,6 +22,10 @@ use crate::intake::{ClientRequest, Limit, Refusal};
 /// Most bytes read from a socket in one call; what an idle connection never keeps.
 pub const PIECE: usize = 16 * 1024;
 
+/// How long a fresh connection is not yet idle: its request is on the way. A tenth of a second is
+/// long for that, and short for whoever waits for the place of one that says nothing.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// How long a client may take to read the last answer of its connection.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
 
@@ -269,7 +273,7 @@ impl Connection {
         }
     }
 
-    /// Until when it may stay as it is, and since when it is idle, if it is.
+    /// Until when it may stay as it is, and since when it is idle, or from when on, if it is.
     pub fn deadline(&self, settings: &Settings) -> (Instant, Option<Instant>) {
         match &self.stage {
             Stage::Head(scan) if !scan.has_begun() && self.n_requests > 0 => {
@@ -278,7 +282,8 @@ impl Connection {
             Stage::Head(scan) if scan.has_begun() => (self.since + settings.header_timeout, None),
             Stage::Proxy if !self.input.is_empty() => (self.since + settings.header_timeout, None),
             Stage::Proxy | Stage::Head(_) => {
-                (self.since + settings.header_timeout, Some(self.since))
+                let idle_from = self.since + FRESH;
+                (self.since + settings.header_timeout, Some(idle_from))
             }
             Stage::Content(ahead) => (ahead.deadline(self.since, settings).0, None),
             Stage::Skip(_) => (self.since + settings.header_timeout, None),

@@ -5,6 +5,8 @@
 //! workers put them back. A connection is here, or in the queue, or with a worker: never in two
 //! places.
 
+mod idle;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
@@ -143,7 +145,7 @@ impl Lot {
     }
 
     /// Puts a connection down until it can be read from, or until `deadline`. It counts as idle if
-    /// `idle_since` says since when. Any thread may call it.
+    /// `idle_since` says since when, or from when on. Any thread may call it.
     pub fn park(
         &self,
         mut connection: Box<Connection>,
@@ -214,15 +216,6 @@ impl Lot {
         expired.map(|connection| self.unwatched(connection))
     }
 
-    /// Takes out the one that has been idle for longest.
-    pub fn take_oldest_idle(&self) -> Option<Box<Connection>> {
-        let mut state = self.state.lock();
-        let &(_, id) = state.idle.first()?;
-        let oldest = state.take(id);
-        drop(state);
-        oldest.map(|connection| self.unwatched(connection))
-    }
-
     /// What was taken out by itself, not because it was reported, is still watched.
     fn unwatched(&self, mut connection: Box<Connection>) -> Box<Connection> {
         self.readiness.forget(&connection.socket, connection.id());
@@ -249,21 +242,6 @@ impl Lot {
     /// Wakes the waiter when the next connection ends, whether there is room or not.
     pub fn wait_for_an_end(&self) {
         self.state.lock().is_full = true;
-    }
-
-    /// The same, but false also when an idle connection could be closed to make room.
-    pub fn wait_for_room_or_idle(&self) -> bool {
-        let mut state = self.state.lock();
-        state.is_full = state.n_open >= self.room.n_connections && state.idle.is_empty();
-        state.is_full
-    }
-
-    /// From now on nothing idle is kept.
-    pub fn close_idle(&self) {
-        self.state.lock().is_closing = true;
-        while let Some(connection) = self.take_oldest_idle() {
-            drop(connection);
-        }
     }
 
     /// How many connections are open.

@@ -68,7 +68,8 @@ impl Waiter {
     fn turn(&mut self, limit: Option<Instant>) -> io::Result<bool> {
         self.pulse.beat();
         let now = Instant::now();
-        let others = [self.queue.expire(now), self.acceptor.resumes_at(), limit];
+        let resumes_at = self.acceptor.resumes_at(&self.shared);
+        let others = [self.queue.expire(now), resumes_at, limit];
         let until = self
             .shared
             .lot

@@ -1,10 +1,16 @@
 //! What the gate allows: connections, requests and sizes, at the limit and one above it.
 
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
 use super::{connect_from, holding, request};
-use crate::harness::{Answer, Backend, Client, Gate, Pattern, Threadbare};
+use crate::harness::{Answer, Backend, Client, Gate, Pattern, Threadbare, ok};
 
 /// A worker that is needed elsewhere at once: connections are idle in the order of their answers.
 const ONE_WORKER: [&str; 4] = ["--workers", "1", "--queue-timeout", "1h"];
+
+/// A connection that has just come is not idle for so long.
+const FRESH: Duration = Duration::from_millis(100);
 
 #[test]
 fn one_connection_too_many_closes_the_oldest_idle_one() {
@@ -82,6 +88,39 @@ fn who_waits_for_room_gets_it_as_soon_as_one_is_idle() {
     for _ in 0..20 {
         assert_eq!(threadbare.client().get("/").text(), "/");
     }
+}
+
+#[test]
+fn nobody_is_closed_for_another_once_its_request_is_sent() {
+    // Goal: more clients than there is room for, and each gets its answer: a request that is in
+    // the socket or on its way makes a connection busy. Trick: none of them is ever idle; one that
+    // the machine holds up between connecting and sending is let off.
+    let backend = Backend::replying(|seen| ok(seen.head.word(1)));
+    let options = ["--max-connections", "4", "--queue-timeout", "1h"];
+    let threadbare = Threadbare::before(&[backend.addr], &options);
+    let ask = |target: &str| {
+        let fields = "Host: front.test\r\nConnection: close";
+        let start = Instant::now();
+        let mut client = threadbare.client();
+        let sent = client
+            .0
+            .send(format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes());
+        let is_prompt = start.elapsed() < FRESH;
+        let answer = client.try_answer("GET");
+        assert!(answer.is_ok() || !is_prompt, "{sent:?}, {answer:?}");
+        answer.map_or(0, |answer| {
+            assert_eq!(answer.text(), target);
+            1
+        })
+    };
+    let n_answered: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|n| scope.spawn(move || (0..25).map(|k| ask(&format!("/{n}-{k}"))).sum::<usize>()))
+            .collect();
+        let answered = clients.into_iter().map(ScopedJoinHandle::join);
+        answered.map(|n| n.expect("each is answered")).sum()
+    });
+    assert_eq!(backend.seen.len(), n_answered, "none is asked twice");
 }
 
 #[cfg(target_os = "linux")] // elsewhere 127.0.0.2 is nobody's

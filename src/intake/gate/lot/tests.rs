@@ -1,11 +1,13 @@
 //! Places, order and wake-ups of the lot.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
+use super::idle::MAX_PASSED_OVER;
 use super::*;
 use crate::intake::check::Limits;
 use crate::intake::gate::{MinRate, Settings};
@@ -78,7 +80,7 @@ fn the_oldest_idle_one_goes_first_and_the_first_to_expire_expires_first() {
         lot.park(connection, now + Duration::from_secs(left), since);
     }
     assert_eq!(lot.wait_until(None), Some(now + Duration::from_secs(1)));
-    let oldest = lot.take_oldest_idle().map(|connection| connection.id());
+    let oldest = lot.take_oldest_idle(now).map(|connection| connection.id());
     assert_eq!(oldest, Some(ids[0]));
     let expired = |after| {
         let at = now + Duration::from_secs(after);
@@ -90,6 +92,58 @@ fn the_oldest_idle_one_goes_first_and_the_first_to_expire_expires_first() {
         [2, 1, 3].map(|i| Some(ids[i]))
     );
     assert_eq!((lot.n_open(), lot.wait_until(None)), (0, None));
+}
+
+#[test]
+fn who_has_sent_something_or_has_just_come_is_not_closed_to_make_room() {
+    let lot = lot(9, None);
+    let now = Instant::now();
+    let ago = |secs| {
+        now.checked_sub(Duration::from_secs(secs))
+            .expect("up longer")
+    };
+    let mut parked = Vec::new();
+    // The three oldest have sent a byte, or ended; the last is idle only from later on.
+    for since in [ago(4), ago(3), ago(2), ago(1), now + LONG] {
+        let (connection, far) = connection(lot.admit().expect("there is room"));
+        parked.push((connection.id(), far));
+        lot.park(connection, now + LONG, Some(since));
+    }
+    for (_, far) in &mut parked[..2] {
+        far.write_all(b"G").expect("it is open");
+    }
+    let (ended, far) = parked.remove(2);
+    drop(far);
+    let take = |now| Some(lot.take_oldest_idle(now)?.id());
+    assert_eq!([take(now), take(now)], [Some(ended), Some(parked[2].0)]);
+    assert_eq!(take(now), None, "the last has just come");
+    assert_eq!(take(now + LONG), Some(parked[3].0));
+    // They are still there, and whoever waits is told of them.
+    let mut ready = Vec::new();
+    lot.readiness.wait(&mut ready, Some(LONG)).expect("a wait");
+    ready.sort_unstable();
+    assert_eq!(ready, [parked[0].0, parked[1].0]);
+    assert!(ready.iter().all(|&id| lot.take(id).is_some()));
+    assert_eq!(lot.n_open(), 0);
+}
+
+#[test]
+fn a_search_for_an_idle_one_has_an_end() {
+    let lot = lot(99, None);
+    let now = Instant::now();
+    let mut far_ends = Vec::new();
+    for n in 0..=MAX_PASSED_OVER {
+        let (connection, mut far) = connection(lot.admit().expect("there is room"));
+        if n < MAX_PASSED_OVER {
+            far.write_all(b"G").expect("it is open");
+        }
+        far_ends.push((connection.id(), far));
+        lot.park(connection, now + LONG, Some(now));
+    }
+    assert!(lot.take_oldest_idle(now).is_none());
+    drop(lot.take(far_ends[0].0)); // it is served
+    let found = lot.take_oldest_idle(now).map(|connection| connection.id());
+    assert_eq!(found, Some(far_ends[MAX_PASSED_OVER].0));
 }
 
 /// Waits as the waiter does; false: nobody woke it.
@@ -119,7 +173,7 @@ fn the_waiter_is_woken_for_a_deadline_before_its_own_and_for_room() {
         let connection = lot.take(id).expect("nobody else takes it");
         let since = Some(Instant::now());
         assert!(is_woken_by(&lot, || lot.park(connection, soon, since)));
-        assert!(!lot.wait_for_room_or_idle());
+        assert!(!lot.wait_for_room_or_idle(Instant::now()));
         assert!(lot.wait_for_room());
         let connection = lot.take(id).expect("nobody else takes it");
         assert!(is_woken_by(&lot, || drop(connection)));
