@@ -26,7 +26,7 @@ impl Exchanger<'_> {
             ClientFailure::Gone => {
                 self.story.fate = Fate::ClientGone;
                 debug!("the client went away before its answer");
-                return Ending::Cut;
+                return Ending::Short;
             }
         };
         self.story.fate = fate;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use log::debug;
 
-use crate::exchange::answer::write_backend_head;
+use crate::exchange::answer::{Framing, write_backend_head};
 use crate::exchange::attempts::Answered;
 use crate::exchange::content::Content;
 use crate::exchange::failed::Failed;
@@ -81,16 +81,20 @@ impl Exchanger<'_> {
         match sent {
             Ok(()) if keep_alive => Ending::Keep,
             Ok(()) => Ending::Close,
-            Err(broken) => self.broke_off(to, &backend, broken, request, client),
+            Err(broken) => {
+                let ending = ending_inside(framing);
+                self.broke_off(to, &backend, broken, ending, request, client)
+            }
         }
     }
 
-    /// The answer's head was good, and something failed behind it.
+    /// The answer's head was good, and something failed behind it. `ending` is what shows that.
     fn broke_off(
         &mut self,
         to: &Forwarding,
         backend: &Backend,
         broken: Broken,
+        ending: Ending,
         request: &ClientRequest,
         client: &mut Watched,
     ) -> Ending {
@@ -103,7 +107,7 @@ impl Exchanger<'_> {
             Broken::Backend(_) if self.forwarder.client_is_gone() => {
                 debug!("the client went away while its backend was silent");
                 self.story.fate = Fate::ClientGone;
-                return Ending::Cut;
+                return ending;
             }
             Broken::Backend(error) => error,
         };
@@ -118,6 +122,14 @@ impl Exchanger<'_> {
         }
         self.story.fate = Fate::ContentBroke;
         self.counters.note_cut();
-        Ending::Cut
+        ending
+    }
+}
+
+/// How to end a connection inside of an answer.
+fn ending_inside(framing: Framing) -> Ending {
+    match framing {
+        Framing::UntilClose => Ending::Cut,
+        Framing::Empty | Framing::Sized(_) | Framing::Chunked => Ending::Short,
     }
 }

@@ -155,7 +155,10 @@ pub enum Ending {
     Keep,
     /// The answer is complete and is the last.
     Close,
-    /// The answer is not complete, or there is none: the client must see that.
+    /// The answer is not complete, or there is none, and the mere end of the connection shows that.
+    Short,
+    /// The same where the end of the connection would be taken for the answer's: the client must
+    /// see that it is none.
     Cut,
 }
 

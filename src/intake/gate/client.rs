@@ -133,8 +133,7 @@ impl GateClient {
     /// Ends our side, and lets the client read the answer before the connection is closed.
     fn close(mut self) {
         let is_clean = matches!(self.unread, Unread::Nothing) && self.connection.input.is_empty();
-        let socket = Arc::clone(&self.connection.socket);
-        if shutdown(&*socket, Shutdown::Write).is_err() {
+        if shutdown(&*self.connection.socket, Shutdown::Write).is_err() {
             return; // it is gone already
         }
         let received = self.connection.receive(RecvFlags::DONTWAIT);
@@ -142,6 +141,21 @@ impl GateClient {
         if is_clean && (is_quiet || matches!(received, Ok(0))) {
             return;
         }
+        self.linger();
+    }
+
+    /// Ends our side inside of an answer. A reset would be a louder end, but it would also take
+    /// complete answers away that are still on their way: it is for connections that had none.
+    fn close_inside(self) {
+        if self.connection.is_at_first() {
+            reset(&*self.connection.socket);
+        } else if shutdown(&*self.connection.socket, Shutdown::Write).is_ok() {
+            self.linger();
+        }
+    }
+
+    /// Lets the client read what is on its way to it; our side has ended.
+    fn linger(mut self) {
         self.connection.begin_lingering(Instant::now());
         self.shared.park(self.connection);
     }
@@ -228,7 +242,7 @@ impl Client for GateClient {
     fn finish(self: Box<Self>, ending: Ending) -> Option<Job> {
         match ending {
             Ending::Keep => self.next(),
-            Ending::Close | Ending::Cut => self.finish_and_leave(ending),
+            Ending::Close | Ending::Short | Ending::Cut => self.finish_and_leave(ending),
         }
     }
 
@@ -239,6 +253,7 @@ impl Client for GateClient {
                 self.shared.put_down(self.connection);
             }
             Ending::Close => self.close(),
+            Ending::Short => self.close_inside(),
             Ending::Cut => reset(&*self.connection.socket),
         }
         None

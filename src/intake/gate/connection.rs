@@ -60,8 +60,9 @@ enum Stage {
     Content(Box<Ahead>),
     /// Unread content behind an answer, which nobody wants any more.
     Skip(u64),
-    /// The last answer has been sent, and our side is closed. What still comes is dropped, so that
-    /// the client reads the answer before it meets a reset (RFC 9112 §9.6).
+    /// The last answer has been sent, or what there is of it, and our side is closed. What still
+    /// comes is dropped, so that the client reads the answer before it meets a reset (RFC 9112
+    /// §9.6).
     Linger,
 }
 
@@ -117,6 +118,11 @@ impl Connection {
     /// Its number.
     pub fn id(&self) -> u64 {
         self.ticket.id
+    }
+
+    /// Whether the request that is being served is its first: no answer came before.
+    pub fn is_at_first(&self) -> bool {
+        self.n_requests <= 1
     }
 
     /// Whether its next request is worth waiting for so long: the one before came within that time.

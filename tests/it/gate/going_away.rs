@@ -1,16 +1,7 @@
 //! Clients that go away while their request is under way.
 
-use super::{holding, request};
+use super::{ONE_WORKER, holding, request};
 use crate::harness::{Backend, Client, Gate, Threadbare, ok};
-
-const ONE_WORKER: [&str; 6] = [
-    "--workers",
-    "1",
-    "--queue-timeout",
-    "1h",
-    "--log-level",
-    "debug",
-];
 
 /// How a client can go: close, crash, or say no more, which looks the same as a close, so that it
 /// is taken for one while nothing is on its way to it.

@@ -4,6 +4,7 @@
 mod counted;
 mod deadlines;
 mod early;
+mod endings;
 mod going_away;
 mod limits;
 mod listening;
@@ -25,6 +26,16 @@ use crate::harness::{Backend, Client, Gate, Threadbare, ok};
 
 /// Far longer than any test runs: a deadline that must not be the one that is tested.
 const NEVER: &str = "1h";
+
+/// Whoever is served next tells that it has nothing left to do; and the log tells of everything.
+const ONE_WORKER: [&str; 6] = [
+    "--workers",
+    "1",
+    "--queue-timeout",
+    "1h",
+    "--log-level",
+    "debug",
+];
 
 fn request(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: front.test\r\n\r\n")

@@ -1,0 +1,92 @@
+//! How the gate ends a connection: what it has answered arrives, and what is cut looks cut.
+
+use super::{ONE_WORKER, connect_from, request};
+use crate::harness::{Backend, Client, Cut, Threadbare, ok};
+
+/// A client with a small buffer: what it does not read stays in our socket.
+fn slow_client(threadbare: &Threadbare) -> Client {
+    Client::over(connect_from([127, 0, 0, 1], threadbare.addr, 4096))
+}
+
+#[test]
+fn a_cut_answer_takes_no_complete_one_with_it() {
+    // Goal: an answer that was whole arrives whole, also when the one behind it breaks off while
+    // it is still in the socket; and the cut one is seen as cut. Trick: the client's buffer is
+    // small and it reads nothing before the only worker serves someone else: then the cut is done.
+    let large = "l".repeat(200_000);
+    let whole = large.clone();
+    let backend = Backend::start(move |mut conn| {
+        loop {
+            let target = conn.request()?.head.word(1).to_owned();
+            let start = format!("HTTP/1.1 200 OK\r\nETag: {target}\r\n");
+            match target.as_str() {
+                "/sized" => conn.send(start + "Content-Length: 1000\r\n\r\npart")?,
+                "/chunked" => {
+                    conn.send(start + "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n")?;
+                }
+                _ => {
+                    conn.send(ok(&whole))?;
+                    continue;
+                }
+            }
+            return Ok(());
+        }
+    });
+    let options = [&ONE_WORKER[..], &["--max-failures", "0"]].concat();
+    let threadbare = Threadbare::before(&[backend.addr], &options);
+    let rows = [
+        ("/sized", "1.1"),
+        ("/chunked", "1.1"),
+        ("/sized", "1.0"),
+        ("/chunked", "1.0"),
+    ];
+    for (n, (cut, version)) in rows.into_iter().enumerate() {
+        let context = format!("{cut}, {version}");
+        let mut client = slow_client(&threadbare);
+        let get = |target| {
+            let fields = "Host: front.test\r\nConnection: keep-alive";
+            format!("GET {target} HTTP/{version}\r\n{fields}\r\n\r\n")
+        };
+        client.send(get("/whole") + &get(cut));
+        threadbare.await_lines("content: ", n + 1);
+        assert_eq!(threadbare.get("/next").text(), large, "{context}");
+        if (cut, version) == ("/chunked", "1.0") {
+            // It would end with the connection, and only a reset does not look like that.
+            assert_eq!(client.rest().1, Cut::Reset, "{context}");
+            continue;
+        }
+        assert_eq!(client.answer().text(), large, "{context}");
+        let answer = client.try_answer("GET").expect("its head was sent");
+        assert_eq!(
+            (answer.text().as_str(), answer.end),
+            ("part", Err(Cut::Closed)),
+            "{context}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")] // only there is a client that says no more seen at all
+#[test]
+fn a_client_that_says_no_more_still_gets_the_answers_it_has() {
+    // Goal: it is taken for gone while its second backend is silent, and its first answer, which
+    // is still in the socket, arrives whole. Trick: its buffer is small, and it reads nothing
+    // before the only worker serves someone else.
+    let large = "l".repeat(200_000);
+    let whole = large.clone();
+    let backend = Backend::start(move |mut conn| {
+        loop {
+            if conn.request()?.head.word(1) == "/silent" {
+                return Err(conn.end());
+            }
+            conn.send(ok(&whole))?;
+        }
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &ONE_WORKER);
+    let mut client = slow_client(&threadbare);
+    client.send(request("/whole") + &request("/silent"));
+    client.0.finish_sending().expect("the connection is open");
+    threadbare.await_line("client went away");
+    assert_eq!(threadbare.get("/next").text(), large);
+    assert_eq!(client.answer().text(), large);
+    client.assert_ended();
+}
