@@ -43,7 +43,8 @@
 //!   can be repeated ([`exchange::retry`]).
 //! - After the first byte of an answer nothing is retried, and an answer that breaks off is never
 //!   given an end: its connection is reset, or, behind complete answers and where the framing
-//!   shows what is missing, ends inside of it.
+//!   shows what is missing, ends inside of it. Where the end of the connection would be the
+//!   answer's, the death of the process is a reset too.
 //! - A client that fails is never held against a backend.
 //! - Dials wait for no other dial, and no request waits for a look-up of a name.
 //! - A backend is claimed under the lock of its pool's roster, and whoever takes it out of the

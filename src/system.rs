@@ -12,6 +12,7 @@ use std::time::Duration;
 use log::error;
 use rustix::event::Timespec;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 
 /// An error's text without the number that the standard library adds.
 pub fn plain(error: &io::Error) -> String {
@@ -49,6 +50,16 @@ pub fn reset(socket: impl AsFd) {
     if connect_unspec(&socket).is_err() {
         let _ = shutdown(&socket, Shutdown::Both); // an error: it is closed already
     }
+}
+
+/// Makes a reset of whatever closes a TCP connection, also of the death of this process.
+pub fn reset_when_closed(socket: impl AsFd) {
+    let _ = set_socket_linger(socket, Some(Duration::ZERO)); // an error: it is closed already
+}
+
+/// Takes [`reset_when_closed`] back.
+pub fn end_when_closed(socket: impl AsFd) {
+    let _ = set_socket_linger(socket, None); // an error: it is closed already
 }
 
 /// A key that nobody knows, another one each time: the standard library draws what it is made of

@@ -12,7 +12,7 @@ use crate::exchange::relay::{Broken, PIECE, flush, relay};
 use crate::exchange::retry::Failure;
 use crate::exchange::watched::Watched;
 use crate::exchange::{Exchanger, Forwarding};
-use crate::intake::{ClientRequest, Ending};
+use crate::intake::{Client as _, ClientRequest, Ending};
 use crate::pool::Backend;
 use crate::watch::{Doing, Fate};
 
@@ -56,6 +56,9 @@ impl Exchanger<'_> {
         self.sheet
             .lane
             .set(Doing::Writing, self.story.answer_began());
+        if plan.framing == Framing::UntilClose {
+            client.begin_until_close();
+        }
         self.forwarder.recycle(std::mem::take(&mut response.head));
         let is_here = response.n_buffered > 0;
         let (framing, keep_alive) = (plan.framing, plan.keep_alive);
@@ -81,20 +84,17 @@ impl Exchanger<'_> {
         match sent {
             Ok(()) if keep_alive => Ending::Keep,
             Ok(()) => Ending::Close,
-            Err(broken) => {
-                let ending = ending_inside(framing);
-                self.broke_off(to, &backend, broken, ending, request, client)
-            }
+            Err(broken) => self.broke_off(to, &backend, broken, framing, request, client),
         }
     }
 
-    /// The answer's head was good, and something failed behind it. `ending` is what shows that.
+    /// The answer's head was good, and something failed behind it.
     fn broke_off(
         &mut self,
         to: &Forwarding,
         backend: &Backend,
         broken: Broken,
-        ending: Ending,
+        framing: Framing,
         request: &ClientRequest,
         client: &mut Watched,
     ) -> Ending {
@@ -107,7 +107,7 @@ impl Exchanger<'_> {
             Broken::Backend(_) if self.forwarder.client_is_gone() => {
                 debug!("the client went away while its backend was silent");
                 self.story.fate = Fate::ClientGone;
-                return ending;
+                return ending_inside(framing);
             }
             Broken::Backend(error) => error,
         };
@@ -122,7 +122,7 @@ impl Exchanger<'_> {
         }
         self.story.fate = Fate::ContentBroke;
         self.counters.note_cut();
-        ending
+        ending_inside(framing)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Leaving HTTP behind: what a client asks for, what its backend agreed to, and the tunnel then
 //! (RFC 9110 §7.8).
 
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::debug;
 
@@ -17,6 +16,7 @@ use crate::exchange::{Exchanger, Forwarding, tunnel};
 use crate::intake::fields::list;
 use crate::intake::proxy_status;
 use crate::intake::{Client, ClientRequest, ClientTunnel, Ending};
+use crate::system::reset_when_closed;
 use crate::watch::Fate;
 
 /// The protocols that a backend shall be asked for; none: the request is an ordinary one.
@@ -107,12 +107,12 @@ impl Exchanger<'_> {
         if let Err(error) = client.write(&self.out) {
             debug!("the client went away: {error}");
             self.story.fate = Fate::ClientGone;
-            reset(&stream);
+            reset_when_closed(&stream); // the backend must not take it for an end
             return Ending::Cut;
         }
         let Some(ClientTunnel { socket, ahead }) = client.tunnel() else {
             debug!("the client's connection can't be a tunnel");
-            reset(&stream);
+            reset_when_closed(&stream);
             return Ending::Cut;
         };
         let start = Instant::now();
@@ -124,17 +124,11 @@ impl Exchanger<'_> {
         let took = start.elapsed();
         debug!("tunnel to {}: {report}, after {took:?}", backend.label);
         if report.is_cut {
-            reset(&stream);
+            reset_when_closed(&stream);
             return Ending::Cut;
         }
         Ending::Close
     }
-}
-
-/// Lets the close that follows be a reset: the backend must not take it for an end.
-fn reset(stream: &TcpStream) {
-    // An error: it is closed already.
-    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 #[cfg(test)]

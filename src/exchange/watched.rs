@@ -51,6 +51,10 @@ impl Client for Watched {
         Ok(())
     }
 
+    fn begin_until_close(&mut self) {
+        self.client.begin_until_close();
+    }
+
     fn peer(&self) -> Option<Peer> {
         self.client.peer()
     }

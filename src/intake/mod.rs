@@ -68,6 +68,10 @@ pub trait Client: Send {
         self.write(bytes)
     }
 
+    /// What is written from now on ends with the connection: until [`Client::finish`], nothing else
+    /// that ends it, not even the death of this process, may look like the answer's end.
+    fn begin_until_close(&mut self) {}
+
     /// How to reach the client's socket, for waits in which the client may go away; none where
     /// there is no such way.
     fn peer(&self) -> Option<Peer> {

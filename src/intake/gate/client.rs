@@ -17,7 +17,7 @@ use crate::intake::gate::connection::{Connection, Progress};
 use crate::intake::gate::pace::Pace;
 use crate::intake::gate::{LINGER, Shared, refuse};
 use crate::intake::{Client, ClientRequest, ClientTunnel, Ending, Job, MAX_HELD, Peer};
-use crate::system::reset;
+use crate::system::{end_when_closed, reset, reset_when_closed};
 
 /// Memory of a request that the next one of the connection may use, bytes. One that had more gives
 /// it back, or a small request that comes slowly would hold it.
@@ -38,6 +38,8 @@ pub struct GateClient {
     expects_continue: bool,
     /// Content given out so far, for the limit.
     n_content: u64,
+    /// The answer ends with the connection, which is reset if anything but us ends it.
+    is_until_close: bool,
     reading: Pace,
     writing: Pace,
 }
@@ -58,6 +60,7 @@ pub fn job(
         unread: Unread::Nothing,
         expects_continue: false,
         n_content: 0,
+        is_until_close: false,
         reading: Pace::default(),
         writing: Pace::default(),
     });
@@ -132,6 +135,9 @@ impl GateClient {
 
     /// Ends our side, and lets the client read the answer before the connection is closed.
     fn close(mut self) {
+        if self.is_until_close {
+            end_when_closed(&*self.connection.socket);
+        }
         let is_clean = matches!(self.unread, Unread::Nothing) && self.connection.input.is_empty();
         if shutdown(&*self.connection.socket, Shutdown::Write).is_err() {
             return; // it is gone already
@@ -205,6 +211,11 @@ impl Client for GateClient {
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
         send_now(&self.connection.socket, bytes)
+    }
+
+    fn begin_until_close(&mut self) {
+        self.is_until_close = true;
+        reset_when_closed(&*self.connection.socket);
     }
 
     fn peer(&self) -> Option<Peer> {

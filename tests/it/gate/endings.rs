@@ -1,7 +1,9 @@
 //! How the gate ends a connection: what it has answered arrives, and what is cut looks cut.
 
-use super::{ONE_WORKER, connect_from, request};
-use crate::harness::{Backend, Client, Cut, Threadbare, ok};
+use rustix::process::Signal;
+
+use super::{NEVER, ONE_WORKER, connect_from, request};
+use crate::harness::{Backend, Client, Cut, Gate, Threadbare, ok};
 
 /// A client with a small buffer: what it does not read stays in our socket.
 fn slow_client(threadbare: &Threadbare) -> Client {
@@ -89,4 +91,63 @@ fn a_client_that_says_no_more_still_gets_the_answers_it_has() {
     assert_eq!(threadbare.get("/next").text(), large);
     assert_eq!(client.answer().text(), large);
     client.assert_ended();
+}
+
+/// Sends a part of an answer without a length, and the rest once the gate opens.
+fn answering_in_parts(part: &str, gate: &Gate) -> Backend {
+    let (part, gate) = (part.to_owned(), gate.clone());
+    Backend::start(move |mut conn| {
+        loop {
+            conn.request()?;
+            conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            conn.send(format!("{:x}\r\n{part}\r\n", part.len()))?;
+            gate.pass()?;
+            conn.send("4\r\nrest\r\n0\r\n\r\n")?;
+        }
+    })
+}
+
+const GET_OLD: &str = "GET / HTTP/1.0\r\nHost: front.test\r\n\r\n";
+
+#[test]
+fn however_the_process_ends_an_answer_until_the_close_does_not_look_whole() {
+    // Goal: its end is the connection's, so that the deadline, a second signal and a kill must
+    // reset what is under way. Trick: the client has the first part, and the rest never comes.
+    let ways: [fn(&Threadbare); 3] = [
+        |threadbare| threadbare.signal(Signal::TERM),
+        |threadbare| {
+            threadbare.signal(Signal::TERM);
+            threadbare.await_line("stopping: SIGTERM");
+            threadbare.signal(Signal::TERM);
+        },
+        |threadbare| threadbare.signal(Signal::KILL),
+    ];
+    for (idx, end) in ways.into_iter().enumerate() {
+        let backend = answering_in_parts("part", &Gate::closed());
+        let timeout = if idx == 0 { "100ms" } else { NEVER };
+        let options = ["--shutdown-timeout", timeout];
+        let threadbare = Threadbare::before(&[backend.addr], &options);
+        let mut client = threadbare.client();
+        client.send(GET_OLD);
+        client.head().expect("the head comes before the end");
+        assert_eq!(client.take(4).expect("the part comes"), b"part");
+        end(&threadbare);
+        assert_eq!(client.rest(), (Vec::new(), Cut::Reset), "way {idx}");
+    }
+}
+
+#[test]
+fn a_whole_answer_until_the_close_arrives_whole() {
+    // Goal: what resets an answer that is cut is taken back before the clean end. Trick: the
+    // client's buffer is small, and it reads nothing before the only worker serves someone else.
+    let part = "l".repeat(200_000);
+    let gate = Gate::closed();
+    gate.open();
+    let backend = answering_in_parts(&part, &gate);
+    let threadbare = Threadbare::before(&[backend.addr], &ONE_WORKER);
+    let mut client = slow_client(&threadbare);
+    client.send(GET_OLD);
+    backend.await_requests(1);
+    assert_eq!(threadbare.get("/next").status, 200);
+    assert_eq!(client.answer().text(), part + "rest");
 }
