@@ -45,6 +45,9 @@ pub struct Connection {
     since: Instant,
     /// Requests so far.
     n_requests: u64,
+    /// Bytes of answers before the current one, whose client had sent the next request already when
+    /// they ended: it need not have read them.
+    n_behind: u64,
     /// How long the client took from the answer before to its latest request.
     pause: Duration,
     ticket: Ticket,
@@ -110,6 +113,7 @@ impl Connection {
             stage,
             since: now,
             n_requests: 0,
+            n_behind: 0,
             pause: Duration::ZERO,
             ticket,
         }
@@ -150,6 +154,24 @@ impl Connection {
             Unread::Sized(left) if *left > 0 => Stage::Skip(*left),
             _ => Stage::Head(HeadScan::default()),
         };
+    }
+
+    /// An answer of so many bytes has been written, and is not the last. Before [`begin_next`].
+    ///
+    /// [`begin_next`]: Connection::begin_next
+    pub fn note_written(&mut self, n_bytes: u64) {
+        let is_pipelined = !self.input.is_empty();
+        self.n_behind = if is_pipelined {
+            self.n_behind + n_bytes
+        } else {
+            0
+        };
+    }
+
+    /// How much of what was written the client need not have read, behind a last answer of so many
+    /// bytes.
+    pub fn n_unread(&self, n_bytes: u64) -> u64 {
+        self.n_behind + n_bytes
     }
 
     /// Nothing but the client's end is awaited from now on.

@@ -34,6 +34,11 @@ impl Pace {
         self.n_bytes == 0
     }
 
+    /// Bytes moved so far.
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
     /// Notes a wait; the next [`Pace::note`] judges it.
     pub fn note_wait(&mut self, took: Duration) {
         self.waited += took;

@@ -151,3 +151,34 @@ fn a_whole_answer_until_the_close_arrives_whole() {
     assert_eq!(threadbare.get("/next").status, 200);
     assert_eq!(client.answer().text(), part + "rest");
 }
+
+#[test]
+fn a_last_answer_survives_the_request_that_comes_too_late() {
+    // Goal: a connection that has had its last answer, of which most is still in our socket, does
+    // not meet the client's next request with a reset. Trick: the client's buffer is small, and
+    // it reads nothing before the only worker has served someone else and it has asked again; the
+    // answer may have been large itself, or stand behind a large one.
+    let large = "l".repeat(200_000);
+    let whole = large.clone();
+    let backend = Backend::replying(move |seen| match seen.head.word(1) {
+        "/large" => ok(&whole),
+        _ => ok("small"),
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &ONE_WORKER);
+    let last = |target| request(target).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let mut n_asked = 0;
+    for requests in [last("/large"), request("/large") + &last("/small")] {
+        let mut client = slow_client(&threadbare);
+        client.send(&requests);
+        let n_answers = requests.matches("GET").count();
+        n_asked += n_answers + 1;
+        backend.await_requests(n_asked - 1);
+        assert_eq!(threadbare.get("/small").text(), "small");
+        client.send(request("/late"));
+        assert_eq!(client.answer().text(), large);
+        if n_answers > 1 {
+            assert_eq!(client.answer().text(), "small");
+        }
+        client.assert_ended();
+    }
+}
