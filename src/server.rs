@@ -63,7 +63,7 @@ use self::admin::{AdminDoor, AdminThreads, OfIntake};
 use self::listening::{Waker, listen};
 use self::notify::{Service, Vitals};
 use self::site::{Found, Site};
-use self::threads::{start_health, start_listener, start_refuser};
+use self::threads::{ListenerThread, start_health, start_listener, start_refuser};
 use crate::counted::counted;
 use crate::exchange::{self, Crew, Foreman, Shared};
 use crate::intake::gate::HandedOver;
@@ -92,7 +92,7 @@ pub struct Server {
     workers_done: Receiver<Infallible>,
     /// Returns the workers that are still to be joined.
     foreman: JoinHandle<Vec<JoinHandle<()>>>,
-    listener_thread: JoinHandle<()>,
+    listener_thread: ListenerThread,
     refuser: JoinHandle<()>,
     health: JoinHandle<()>,
     /// Where the resolver hears that it shall look now. None once it runs.
@@ -259,8 +259,9 @@ impl Server {
         }
         self.finished.store(true, Ordering::Release);
         self.waker.wake();
-        join(self.listener_thread);
-        join(self.refuser);
+        if self.listener_thread.join_by(deadline) {
+            join(self.refuser);
+        }
         self.service.stop();
         Stopped::Drained
     }

@@ -1,12 +1,14 @@
 //! Starts threads beside the workers: the listener's, the health thread, the refuser, and the one
 //! that waits for signals.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::exchange::{self, Shared};
 use crate::intake::{CensusTaker, Ended, Queue, Refused};
@@ -14,7 +16,27 @@ use crate::pool;
 use crate::process::signals;
 use crate::server::listening::Listening;
 use crate::server::{Event, spawn};
+use crate::system::join;
 use crate::watch::{Doing, Pulse};
+
+/// The listener's thread.
+pub struct ListenerThread {
+    thread: JoinHandle<()>,
+    /// No message ever comes; disconnected means that it has ended.
+    done: Receiver<Infallible>,
+}
+
+impl ListenerThread {
+    /// Joins it, if it ends before the deadline; false if it does not. All requests are answered by
+    /// then: it is a client's last answer that may take too long to arrive.
+    pub fn join_by(self, deadline: Instant) -> bool {
+        let has_ended = self.done.recv_deadline(deadline) != Err(RecvTimeoutError::Timeout);
+        if has_ended {
+            join(self.thread);
+        }
+        has_ended
+    }
+}
 
 /// `finished` is the flag of its end. Returned with who tells how many connections
 /// there are.
@@ -24,7 +46,7 @@ pub fn start_listener(
     queue: Queue,
     finished: &Arc<AtomicBool>,
     events: Sender<Event>,
-) -> io::Result<(JoinHandle<()>, CensusTaker)> {
+) -> io::Result<(ListenerThread, CensusTaker)> {
     let Listening {
         name,
         census,
@@ -34,11 +56,14 @@ pub fn start_listener(
     } = listening;
     let [stopping, finished] = [&shared.stopping, finished].map(Arc::clone);
     shared.watch.bystanders.enter(name, Doing::Listening);
+    // Capacity 0: only its end is waited for.
+    let (end, done) = bounded(0);
     let thread = spawn(name, move || {
         tell_if_it_died(run(queue, &stopping, &finished), &events);
         pulse.end();
+        drop(end);
     })?;
-    Ok((thread, census))
+    Ok((ListenerThread { thread, done }, census))
 }
 
 /// Tells the main thread of a listener's end that nobody asked for.

@@ -48,7 +48,7 @@ pub struct Connection {
     /// Bytes of answers before the current one, whose client had sent the next request already when
     /// they ended: it need not have read them.
     n_behind: u64,
-    /// How long the client took from the answer before to its latest request.
+    /// From the answer before to the latest request.
     pause: Duration,
     ticket: Ticket,
 }
@@ -156,20 +156,15 @@ impl Connection {
         };
     }
 
-    /// An answer of so many bytes has been written, and is not the last. Before [`begin_next`].
-    ///
-    /// [`begin_next`]: Connection::begin_next
+    /// An answer of so many bytes has been written, and is not the last.
     pub fn note_written(&mut self, n_bytes: u64) {
-        let is_pipelined = !self.input.is_empty();
-        self.n_behind = if is_pipelined {
-            self.n_behind + n_bytes
-        } else {
-            0
-        };
+        self.n_behind += n_bytes;
+        if self.input.is_empty() {
+            self.n_behind = 0;
+        }
     }
 
-    /// How much of what was written the client need not have read, behind a last answer of so many
-    /// bytes.
+    /// How much the client need not have read, behind a last answer of so many bytes.
     pub fn n_unread(&self, n_bytes: u64) -> u64 {
         self.n_behind + n_bytes
     }
@@ -179,6 +174,11 @@ impl Connection {
         self.since = now;
         self.input = Vec::new();
         self.stage = Stage::Linger;
+    }
+
+    /// Whether only the client's end is awaited.
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.stage, Stage::Linger)
     }
 
     /// Makes of the bytes in memory what can be made of them. `spare` is a request that is over,

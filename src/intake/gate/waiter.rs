@@ -157,6 +157,24 @@ impl Waiter {
         }
     }
 
+    /// Ends what has nothing to come, and waits for the clients whose last answer is on its way: a
+    /// process that ends closes their sockets, and whatever they send would meet that with a reset.
+    fn await_last_answers(&mut self) -> io::Result<()> {
+        let mut lingering = Vec::new();
+        while let Some(connection) = self.shared.lot.take_any() {
+            if connection.is_lingering() {
+                lingering.push(connection);
+            }
+        }
+        for connection in lingering {
+            self.shared.park(connection);
+        }
+        while self.shared.lot.wait_until(None).is_some() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
     /// Everything that was on its way when the stop came is still served; then the queue closes,
     /// and idle connections with it.
     fn drain(&mut self, finished: &AtomicBool) -> io::Result<()> {
@@ -185,9 +203,6 @@ impl Waiter {
         while !finished.load(Ordering::Acquire) {
             self.turn(None)?;
         }
-        while let Some(connection) = self.shared.lot.take_any() {
-            drop(connection);
-        }
-        Ok(())
+        self.await_last_answers()
     }
 }

@@ -1,13 +1,21 @@
 //! The gate at the signal: what is idle ends, what was sent is answered, and nobody can hold it up.
 
+#[cfg(target_os = "linux")]
+use std::fs::{self, DirEntry};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::thread;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 use rustix::process::Signal;
 
+#[cfg(target_os = "linux")]
+use super::connect_from;
 use super::{NEVER, drip, holding, request};
 use crate::harness::{Backend, Client, Gate, Threadbare};
+#[cfg(target_os = "linux")]
+use crate::harness::{DEADLINE, ok};
 
 /// With these only the end of the work can end the process.
 const PATIENT: [&str; 6] = [
@@ -77,6 +85,61 @@ fn what_was_sent_before_the_signal_is_answered() {
         }
         assert_eq!(threadbare.exit_code(), Some(0));
     }
+}
+
+/// Waits until no worker is left.
+#[cfg(target_os = "linux")]
+fn await_no_worker(threadbare: &Threadbare) {
+    let start = Instant::now();
+    let is_worker = |task: DirEntry| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name.starts_with("worker-"))
+    };
+    while let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", threadbare.pid())) {
+        if !tasks.flatten().any(is_worker) {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "the workers do not end");
+        thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn last_answers_arrive_whatever_comes_behind_them() {
+    // Goal: a client that is still reading when all is answered, and sends more meanwhile, gets all
+    // of its answer; and one that neither reads nor closes does not hold the process up. Trick:
+    // more than the clients' buffers take, and not a byte is read before the workers are gone.
+    const PIECE: usize = 2_000;
+    let large = "l".repeat(100 * PIECE);
+    let (whole, gate) = (large.clone(), Gate::closed());
+    let closed = gate.clone();
+    let backend = Backend::start(move |mut conn| {
+        loop {
+            conn.request()?;
+            closed.pass()?;
+            conn.send(ok(&whole))?;
+        }
+    });
+    let threadbare = Threadbare::before(&[backend.addr], &PATIENT);
+    let [mut client, mut idle] =
+        [4096, 4096].map(|size| Client::over(connect_from([127, 0, 0, 1], threadbare.addr, size)));
+    client.send(request("/"));
+    idle.send(request("/"));
+    backend.await_requests(2);
+    threadbare.signal(Signal::TERM);
+    threadbare.await_line("stopping: SIGTERM");
+    gate.open();
+    await_no_worker(&threadbare);
+    client.head().expect("the head comes");
+    for n in 0..large.len() / PIECE {
+        let taken = client.take(PIECE).map(|piece| piece.len());
+        assert_eq!(taken, Ok(PIECE), "piece {n}");
+        let _ = client.0.send(b"GET /late "); // whether that is possible, the next piece tells
+    }
+    client.assert_ended();
+    assert_eq!(threadbare.exit_code(), Some(0));
+    drop(idle);
 }
 
 #[test]
