@@ -221,7 +221,8 @@ impl Shared {
         !self.is_stopping() && pays(self.settings.n_workers, &traffic, n_open)
     }
 
-    /// Sends a refusal without waiting, or fails.
+    /// Counts a refusal and sends it without waiting, or fails. In this order: who has it can ask
+    /// for the counts.
     fn tell(
         &self,
         socket: &OwnedFd,
@@ -229,6 +230,7 @@ impl Shared {
         refusal: Refusal,
     ) -> io::Result<Sent> {
         debug!("refused: {}: {}", refusal.status, refusal.reason);
+        self.lot.note_refused(refusal);
         let mut lines = Vec::new();
         let us = self.told.proxy_status.as_deref();
         proxy_status::write_own(&mut lines, us, Fate::of_refusal(refusal), "");
@@ -238,7 +240,7 @@ impl Shared {
         Ok((n_head, out.len() as u64))
     }
 
-    /// Counts and logs what was refused here; `raw` is what came of it.
+    /// Logs what was refused here; `raw` is what came of it.
     fn note_refused(
         &self,
         address: Option<IpAddr>,
@@ -246,7 +248,6 @@ impl Shared {
         refusal: Refusal,
         told: &io::Result<Sent>,
     ) {
-        self.lot.note_refused(refusal);
         if let Some(log) = &self.told.access_log {
             let sent = told.as_ref().copied().unwrap_or_default();
             log.note_refused(address, raw, refusal, sent);
