@@ -270,13 +270,12 @@ impl Server {
     fn cut_off(&self) -> Stopped {
         let counters = &self.shared.counters;
         let n_tunnels = counters.n_tunnels();
-        match counters.n_in_flight().saturating_sub(n_tunnels) + self.jobs.len() {
-            0 => {
-                info!("the deadline ends {}", counted(n_tunnels, "tunnel"));
-                Stopped::Drained
-            }
-            n => Stopped::CutOff(n),
+        let n = counters.n_in_flight().saturating_sub(n_tunnels) + self.jobs.len();
+        if n > 0 {
+            return Stopped::CutOff(n);
         }
+        info!("the deadline ends {}", counted(n_tunnels, "tunnel"));
+        Stopped::Drained
     }
 }
 
