@@ -59,8 +59,8 @@
 //! - The state file is written whole or not at all, by the main thread; what can't be believed of
 //!   it is left out.
 //! - The access log holds up no exchange, and not the end: a line that finds no room is counted.
-//! - No lock is held across I/O, logging or another lock. Every queue has a bound, every wait a
-//!   deadline or a sentence that says why not.
+//! - No lock is held across I/O or logging, and none across another but where its contract says
+//!   so. Every queue has a bound, every wait a deadline or a sentence that says why not.
 //! - Whatever happens to one exchange, panic included, costs that exchange.
 //!
 //! Absent on purpose: an async runtime, an HTTP parser of our own (httparse reads heads and

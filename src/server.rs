@@ -18,11 +18,11 @@
 //! | `access-log`, where there is one | it was told to, and all is written | `stop` |
 //!
 //! `stop` is [`Server::stop`], which waits for `admin`, `admin-N` and `access-log` only for a
-//! second each. All are
-//! started by [`Server::start`], the resolver only if some backend is a name; `signals` by
-//! [`watch_signals`], before. The foreman starts the workers that take the place of others. Of
-//! `worker-N` there are never more than the pool's and the long-haul threads together: N is a slot
-//! that is free again only when its thread has been joined.
+//! second each, and for the listener and the refuser only until the deadline. All are started by
+//! [`Server::start`], the resolver only if some backend is a name; `signals` by [`watch_signals`],
+//! before. The foreman starts the workers that take the place of others. Of `worker-N` there are
+//! never more than the pool's and the long-haul threads together: N is a slot that is free again
+//! only when its thread has been joined.
 //!
 //! Shutdown is a wave along the arrows of the design. Intake stops; its end of the queue closes;
 //! the workers serve what is in it and return. The first that finds it closed and empty closes the
@@ -254,11 +254,11 @@ impl Server {
             join(worker);
         }
         join(self.health);
+        self.finished.store(true, Ordering::Release);
+        self.waker.wake();
         if let Some(admin) = self.admin {
             admin.stop();
         }
-        self.finished.store(true, Ordering::Release);
-        self.waker.wake();
         if self.listener_thread.join_by(deadline) {
             join(self.refuser);
         }

@@ -277,7 +277,7 @@ pub fn run_refuser(shared: &Shared, refusals: &Receiver<Box<Refused>>) {
         story.head_out = write_own(&mut out, &own, &request, false, &lines);
         let ending = client
             .write_now(&out)
-            .map_or(Ending::Cut, |()| Ending::Close);
+            .map_or(Ending::Short, |()| Ending::Close);
         story.bytes_out = client.n_written;
         if client.n_written == 0 {
             story.status = 0;

@@ -144,8 +144,8 @@ impl Queue {
         });
         if let Err(error) = self.refused.try_send(refused) {
             let job = error.into_inner().job;
-            // Cut answers nothing, so no next request is served behind it.
-            let _ = job.client.finish(Ending::Cut);
+            // This answers nothing, so no next request is served behind it.
+            let _ = job.client.finish(Ending::Short);
         }
     }
 

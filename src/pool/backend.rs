@@ -141,15 +141,12 @@ impl Claim {
         limit: usize,
         is_trial: bool,
     ) -> Result<Claim, NoPick> {
-        // First: whoever left a load again might have to ring, which takes a lock.
-        if is_trial && backend.in_trial.swap(true, Ordering::Relaxed) {
-            return Err(NoPick::NobodyLeft);
-        }
         if !backend.load.enter(limit) {
-            if is_trial {
-                backend.in_trial.store(false, Ordering::Relaxed);
-            }
             return Err(NoPick::AllFull);
+        }
+        if is_trial && backend.in_trial.swap(true, Ordering::Relaxed) {
+            backend.load.leave(&backend.traffic);
+            return Err(NoPick::NobodyLeft);
         }
         backend.traffic.begin();
         backend.n_requests.fetch_add(1, Ordering::Relaxed);
@@ -340,7 +337,7 @@ mod tests {
         assert_eq!(backend.n_in_flight(), 0);
         let trial = Claim::take(&backend, usize::MAX, true).expect("it is free");
         assert!(Claim::take(&backend, usize::MAX, true).is_err());
-        assert_eq!(backend.n_in_flight(), 1, "who was refused is not counted");
+        assert_eq!(backend.n_in_flight(), 1, "who was refused has left again");
         drop(trial);
         let other = Claim::take(&backend, 1, false);
         assert!(Claim::take(&backend, 1, true).is_err(), "no place");

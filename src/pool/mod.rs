@@ -83,7 +83,8 @@ pub struct Pool {
     max_held: AtomicUsize,
     /// Protects who belongs to the pool, how each one is, and who may be picked, because these must
     /// agree. Held by readers for one pick and its claim, by writers for one report or change;
-    /// never across I/O, logging or another lock.
+    /// never across I/O or logging. Of other locks only the traffic's is taken under it, by a claim
+    /// that has lost its trial; nobody takes them the other way round.
     roster: RwLock<Roster>,
     /// How many retries its requests may have.
     budget: RetryBudget,

@@ -17,6 +17,7 @@ use crate::intake::{CensusTaker, Ended, Jobs};
 use crate::process::config::Config;
 use crate::server::listening::Waker;
 use crate::server::running_site::RunningSite;
+use crate::server::threads::ListenerThread;
 use crate::server::{Event, StartError, spawn};
 use crate::system::join;
 use crate::watch::Doing;
@@ -34,7 +35,7 @@ pub struct AdminThreads {
     stopping: Arc<AtomicBool>,
     /// Ends its listener. The same.
     finished: Arc<AtomicBool>,
-    listener: JoinHandle<()>,
+    listener: ListenerThread,
     handlers: Vec<JoinHandle<()>>,
     /// No message ever comes; disconnected means that all handlers have returned.
     handlers_done: Receiver<Infallible>,
@@ -117,7 +118,7 @@ impl AdminDoor {
         let flags = (Arc::clone(&self.stopping), Arc::clone(&finished));
         let run = listening.run;
         bystanders.enter("admin", Doing::Listening);
-        let listener = spawn("admin", move || {
+        let listener = ListenerThread::start("admin", move || {
             if let Ended::Died(reason) = run(queue, &flags.0, &flags.1) {
                 error!("the admin API's listener died: {reason}");
             }
@@ -197,6 +198,7 @@ impl AdminThreads {
         }
         self.finished.store(true, Ordering::Release);
         self.waker.wake();
-        join(self.listener);
+        // Nobody else waits for its clients' last answers: those have as long.
+        self.listener.join_by(Instant::now() + PATIENCE);
     }
 }

@@ -19,7 +19,7 @@ use crate::server::{Event, spawn};
 use crate::system::join;
 use crate::watch::{Doing, Pulse};
 
-/// The listener's thread.
+/// A listener's thread.
 pub struct ListenerThread {
     thread: JoinHandle<()>,
     /// No message ever comes; disconnected means that it has ended.
@@ -27,6 +27,17 @@ pub struct ListenerThread {
 }
 
 impl ListenerThread {
+    /// Starts it.
+    pub fn start(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<ListenerThread> {
+        // Capacity 0: only its end is waited for.
+        let (end, done) = bounded(0);
+        let thread = spawn(name, move || {
+            body();
+            drop(end);
+        })?;
+        Ok(ListenerThread { thread, done })
+    }
+
     /// Joins it, if it ends before the deadline; false if it does not. All requests are answered by
     /// then: it is a client's last answer that may take too long to arrive.
     pub fn join_by(self, deadline: Instant) -> bool {
@@ -56,14 +67,11 @@ pub fn start_listener(
     } = listening;
     let [stopping, finished] = [&shared.stopping, finished].map(Arc::clone);
     shared.watch.bystanders.enter(name, Doing::Listening);
-    // Capacity 0: only its end is waited for.
-    let (end, done) = bounded(0);
-    let thread = spawn(name, move || {
+    let thread = ListenerThread::start(name, move || {
         tell_if_it_died(run(queue, &stopping, &finished), &events);
         pulse.end();
-        drop(end);
     })?;
-    Ok((ListenerThread { thread, done }, census))
+    Ok((thread, census))
 }
 
 /// Tells the main thread of a listener's end that nobody asked for.

@@ -45,8 +45,7 @@ pub struct Connection {
     since: Instant,
     /// Requests so far.
     n_requests: u64,
-    /// Bytes of answers before the current one, whose client had sent the next request already when
-    /// they ended: it need not have read them.
+    /// Bytes of the answers before the current one: whoever pipelines need not have read them.
     n_behind: u64,
     /// From the answer before to the latest request.
     pause: Duration,
@@ -63,9 +62,8 @@ enum Stage {
     Content(Box<Ahead>),
     /// Unread content behind an answer, which nobody wants any more.
     Skip(u64),
-    /// The last answer has been sent, or what there is of it, and our side is closed. What still
-    /// comes is dropped, so that the client reads the answer before it meets a reset (RFC 9112
-    /// §9.6).
+    /// All there is of the last answer was sent, and our side is closed. What still comes is
+    /// dropped, so that the client reads that before it meets a reset (RFC 9112 §9.6).
     Linger,
 }
 
@@ -129,6 +127,11 @@ impl Connection {
         self.n_requests <= 1
     }
 
+    /// Whether a request on it was answered, while another is awaited or comes in.
+    pub fn was_answered(&self) -> bool {
+        self.n_requests > u64::from(matches!(self.stage, Stage::Content(_)))
+    }
+
     /// Whether its next request is worth waiting for so long: the one before came within that time.
     pub fn comes_within(&self, wait: Duration) -> bool {
         self.pause <= wait
@@ -159,9 +162,6 @@ impl Connection {
     /// An answer of so many bytes has been written, and is not the last.
     pub fn note_written(&mut self, n_bytes: u64) {
         self.n_behind += n_bytes;
-        if self.input.is_empty() {
-            self.n_behind = 0;
-        }
     }
 
     /// How much the client need not have read, behind a last answer of so many bytes.

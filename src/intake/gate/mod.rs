@@ -297,7 +297,8 @@ fn pays(n_workers: usize, traffic: &Traffic, n_open: impl FnOnce() -> usize) -> 
 fn refuse(shared: &Shared, mut connection: Box<Connection>, refusal: Refusal) {
     let told = shared.tell(&connection.socket, &connection.stand_in(), refusal);
     shared.note_refused(connection.address, &connection.raw_line(), refusal, &told);
-    if told.is_err() {
+    // Behind answers that it has not read yet, a reset would take those away.
+    if told.is_err() && !connection.was_answered() {
         return reset(&*connection.socket);
     }
     if shutdown(&*connection.socket, Shutdown::Write).is_ok() {
