@@ -1,7 +1,8 @@
-//! What is kept along a connection: a request's memory, and a worker's patience.
+//! What is kept along a connection: a request's memory, a worker's patience, and its answers.
 
 use super::*;
 
+use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -10,7 +11,8 @@ use crate::intake::check::Limits;
 use crate::intake::gate::head::parse;
 use crate::intake::gate::lot::{Lot, Room};
 use crate::intake::gate::{MinRate, Settings, Told};
-use crate::intake::{Jobs, queue};
+use crate::intake::{Jobs, Limit, queue};
+use crate::system::tcp_pair;
 
 const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -99,4 +101,32 @@ fn a_worker_waits_for_the_client_that_was_quick_and_for_no_other() {
     );
     drop(queue);
     assert!(free.join().expect("it has not panicked"));
+}
+
+#[test]
+fn a_refusal_that_finds_no_room_takes_no_answer_with_it() {
+    let (_queue, jobs, _refusals) = queue(1, Duration::from_secs(20));
+    for is_answered in [false, true] {
+        let shared = shared(jobs.clone());
+        let (mut far, near) = tcp_pair();
+        let ticket = shared.lot.admit().expect("there is room");
+        let now = Instant::now();
+        let connection = Connection::new(near.into(), None, ticket, &shared.settings, now);
+        let mut connection = Box::new(connection);
+        if is_answered {
+            connection.input.extend_from_slice(HEAD);
+            let progress = connection.advance(&shared.settings, now, None);
+            assert!(matches!(progress, Progress::Arrived(_)), "{progress:?}");
+            connection.begin_next(&Unread::Nothing, now);
+        }
+        // As if these were answers that the client has not read.
+        let mut n_sent = 0;
+        let flags = SendFlags::DONTWAIT;
+        while let Ok(n) = rustix::net::send(&*connection.socket, &[b'x'; 100], flags) {
+            n_sent += n;
+        }
+        refuse(&shared, connection, Limit::HeaderTimeout.refusal());
+        let read = far.read_to_end(&mut Vec::new());
+        assert_eq!(read.ok(), is_answered.then_some(n_sent));
+    }
 }
