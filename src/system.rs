@@ -1,5 +1,5 @@
-//! What several rooms ask of the system: error texts, timeouts for `poll`, lacks, ends of threads,
-//! keys that nobody knows.
+//! What several rooms ask of the system: error texts, timeouts for `poll`, lacks, what a socket has
+//! and how it ends, ends of threads, keys that nobody knows.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use log::error;
 use rustix::event::Timespec;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
 
 /// An error's text without the number that the standard library adds.
@@ -40,6 +41,13 @@ pub fn is_lack_of_means(error: &io::Error) -> bool {
     ];
     let number = error.raw_os_error();
     number.is_some_and(|number| ours.iter().any(|errno| errno.raw_os_error() == number))
+}
+
+/// How many bytes a read would find, of one at most, without waiting and without reading it; 0 is
+/// the end of the connection.
+pub fn peek(socket: impl AsFd) -> Result<usize, Errno> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(socket, &mut [0; 1], flags).map(|(_, n)| n)
 }
 
 /// Resets a TCP connection at once, whoever else holds its socket; shuts any other socket down.

@@ -35,12 +35,12 @@ pub struct Bound {
 }
 
 /// Whether an address is one that others can reach, so that a token is needed. A name is taken for
-/// such a one: where it leads is for others to say.
+/// such a one, and so is a socket of systemd's: where they lead is for others to say.
 pub fn needs_token(at: &ListenAt) -> bool {
     match at {
         ListenAt::Tcp(text) => !text
             .parse()
-            .is_ok_and(|address: SocketAddr| address.ip().is_loopback()),
+            .is_ok_and(|address: SocketAddr| address.ip().to_canonical().is_loopback()),
         ListenAt::Unix(_) => false,
         ListenAt::Systemd(_) => true,
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use httparse::Status;
 use ureq::unversioned::transport::Buffers;
 
 use crate::exchange::desk::{Desk, Phase};
@@ -125,7 +126,7 @@ impl WireBuffers {
         // The first line says whether there is anything to look for: `HTTP/1.1 1`.
         if self.pending().get(9) == Some(&b'1') {
             let is_awaited = self.desk.with(|attempt| attempt.phase == Phase::Waiting);
-            while let Some(n) = interim_length(self.pending()).filter(|_| is_awaited) {
+            while is_awaited && let Some(Status::Complete(n)) = interim_length(self.pending()) {
                 self.start += n;
             }
         }

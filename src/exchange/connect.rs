@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -19,6 +18,7 @@ use crate::exchange::desk::{Desk, Source};
 use crate::exchange::stream::TICK;
 use crate::exchange::transport::Wire;
 use crate::pool::{Backend, dial};
+use crate::system::peek;
 
 /// ureq asks for a resolver; the addresses are the pool's business.
 #[derive(Debug)]
@@ -117,9 +117,4 @@ fn take_open(backend: &Backend) -> Option<TcpStream> {
         }
     }
     None
-}
-
-/// Looks whether something can be read, without waiting and without reading it.
-fn peek(stream: &TcpStream) -> Result<usize, Errno> {
-    rustix::net::recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(_, n)| n)
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::TcpStream;
 
+use httparse::Status;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
@@ -61,29 +62,29 @@ fn take_interim(ahead: &mut Vec<u8>) -> Seen {
         if ahead.get(9).is_some_and(|&digit| digit != b'1') || ahead.len() > MAX_RESPONSE_HEAD {
             return Seen::Answer;
         }
-        let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut head = httparse::Response::new(&mut lines);
-        match head.parse(ahead) {
-            Ok(httparse::Status::Partial) => break,
-            Ok(httparse::Status::Complete(n)) if is_interim(&ahead[..n]) => {
-                if head.code == Some(100) {
+        match interim_length(ahead) {
+            Some(Status::Partial) => break,
+            Some(Status::Complete(n)) => {
+                if status(&ahead[..n]).starts_with(b"100") {
                     seen = Seen::Continue;
                 }
                 ahead.drain(..n);
             }
             // What can't be understood is for ureq to find out.
-            Ok(httparse::Status::Complete(_)) | Err(_) => return Seen::Answer,
+            None => return Seen::Answer,
         }
     }
     seen
 }
 
-/// How long the interim answer at the start is, if one is there, and all of it.
-pub fn interim_length(bytes: &[u8]) -> Option<usize> {
+/// How long the interim answer at the start is, or that not all of a head is there; none where
+/// something else stands there.
+pub fn interim_length(bytes: &[u8]) -> Option<Status<usize>> {
     let mut lines = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    match httparse::Response::new(&mut lines).parse(bytes) {
-        Ok(httparse::Status::Complete(n)) if is_interim(&bytes[..n]) => Some(n),
-        _ => None,
+    let parsed = httparse::Response::new(&mut lines).parse(bytes).ok()?;
+    match parsed {
+        Status::Complete(n) if !is_interim(&bytes[..n]) => None,
+        parsed => Some(parsed),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::RecvFlags;
 
 use crate::intake::Peer;
+use crate::system::peek;
 
 /// The client closed. One that has only said all it had to say looks the same, and is treated the
 /// same, as by nginx and Go. Not for a hidden socket: a library may have closed its reading side.
@@ -32,8 +32,7 @@ pub fn is_gone(peer: Option<&Peer>) -> bool {
 
 /// The same for systems whose poll does not tell.
 fn is_at_end(socket: &OwnedFd) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    rustix::net::recv(socket, &mut [0; 1], flags).is_ok_and(|(_, n)| n == 0)
+    peek(socket) == Ok(0)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The options as meant: one validated value that the rest of the program can rely on.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::admin::needs_token;
 use crate::exchange::request_id::RequestIds;
 use crate::exchange::route::RouteSpec;
 use crate::intake::ListenAt;
@@ -183,7 +183,7 @@ impl Config {
         }
         refuse_idle_token(given, faults);
         if self.admin_token_file.is_none()
-            && let Some(at) = self.admin.as_ref().filter(|at| is_reachable(at))
+            && let Some(at) = self.admin.as_ref().filter(|at| needs_token(at))
         {
             let place = place("admin");
             let (admin, token) = (place.name("admin"), place.name("admin-token-file"));
@@ -230,17 +230,5 @@ fn refuse_idle_token(given: &Given, faults: &mut Faults) {
             place,
             format!("{token} does nothing alone; want {admin} too, as in 127.0.0.1:9901"),
         );
-    }
-}
-
-/// Whether others can reach an admin API there. Where a socket of systemd's is, it alone knows.
-fn is_reachable(at: &ListenAt) -> bool {
-    match at {
-        ListenAt::Tcp(text) => {
-            let address = text.parse::<SocketAddr>();
-            address.is_ok_and(|address| !address.ip().to_canonical().is_loopback())
-        }
-        ListenAt::Unix(_) => false,
-        ListenAt::Systemd(_) => true,
     }
 }

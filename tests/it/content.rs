@@ -1,6 +1,6 @@
 //! How a request's content reaches a backend: all of it, framed right, held or streamed.
 
-use crate::harness::{Backend, Client, Cut, Framing, Pattern, Seen, Threadbare, ok};
+use crate::harness::{Backend, Client, Cut, Framing, Pattern, Seen, Threadbare, in_chunks, ok};
 
 /// Content up to here is held in memory before a backend is picked; longer content is streamed.
 const HELD: usize = 64 * 1024;
@@ -10,18 +10,6 @@ fn sized(method: &str, length: usize) -> String {
 }
 
 const CHUNKED: &str = "POST /c HTTP/1.1\r\nHost: front.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-/// The content as chunks of `size` bytes.
-fn chunks(content: &[u8], size: usize) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for chunk in content.chunks(size) {
-        wire.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        wire.extend_from_slice(chunk);
-        wire.extend_from_slice(b"\r\n");
-    }
-    wire.extend_from_slice(b"0\r\n\r\n");
-    wire
-}
 
 /// The last request the backend read, after the client got its 200.
 #[track_caller]
@@ -62,7 +50,7 @@ fn short_chunked_content_arrives_with_a_length() {
     for (length, size) in [(0, 1), (1, 1), (1000, 7), (HELD - 1, 1000), (HELD, 65_536)] {
         let content = Pattern::new().take(length);
         client.send(CHUNKED);
-        client.send(chunks(&content, size));
+        client.send(in_chunks(&content, size, ""));
         let seen = posted(&mut client, &backend);
         assert_eq!(seen.head.one("Content-Length"), Some(length.to_string()));
         assert_eq!(seen.head.all("Transfer-Encoding"), [""; 0], "{length}");
@@ -82,7 +70,7 @@ fn long_chunked_content_arrives_chunked() {
     for (length, size) in [(HELD + 1, HELD + 1), (HELD + 1, 1000), (1_000_000, 50_000)] {
         let content = Pattern::new().take(length);
         client.send(CHUNKED);
-        client.send(chunks(&content, size));
+        client.send(in_chunks(&content, size, ""));
         let seen = posted(&mut client, &backend);
         assert_eq!(
             seen.head.one("Transfer-Encoding").as_deref(),
@@ -221,7 +209,7 @@ fn long_content_is_streamed_while_it_arrives() {
         for half in 0..2 {
             let content = pattern.take(HALF);
             if wrap {
-                client.send(&chunks(&content, HALF)[..HALF + "80000\r\n\r\n".len()]);
+                client.send(&in_chunks(&content, HALF, "")[..HALF + "80000\r\n\r\n".len()]);
             } else {
                 client.send(&content);
             }

@@ -10,7 +10,7 @@ use tiny_http::Request;
 use crate::intake::tiny::connections::{Connections, discard};
 use crate::intake::tiny::{job_from, socket};
 use crate::intake::{Client, ContentFraming, Ending, Job, Peer};
-use crate::system;
+use crate::system::{self, peek};
 
 /// `tiny_http` reads content up to this length before it hands out the request.
 const READ_AHEAD: u64 = 1024;
@@ -238,9 +238,8 @@ fn is_closed(address: SocketAddr) -> bool {
     let Some(stream) = socket::find(address) else {
         return true;
     };
-    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-    match rustix::net::recv(&stream, &mut [0; 1], flags) {
-        Ok((_, n)) => n == 0,
+    match peek(&stream) {
+        Ok(n) => n == 0,
         Err(error) => error != rustix::io::Errno::AGAIN,
     }
 }

@@ -4,7 +4,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{connect_from, holding, request};
-use crate::harness::{Answer, Backend, Client, Gate, Pattern, Threadbare, ok};
+use crate::harness::{Answer, Backend, Client, Gate, Pattern, Threadbare, in_chunks, ok};
 
 /// A worker that is needed elsewhere at once: connections are idle in the order of their answers.
 const ONE_WORKER: [&str; 4] = ["--workers", "1", "--queue-timeout", "1h"];
@@ -259,14 +259,9 @@ fn sized(length: usize) -> Vec<u8> {
 }
 
 fn chunked(length: usize) -> Vec<u8> {
-    let mut wire = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-    for chunk in Pattern::new().take(length).chunks(10_000) {
-        wire.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-        wire.extend_from_slice(chunk);
-        wire.extend(b"\r\n");
-    }
-    wire.extend(b"0\r\n\r\n");
-    wire
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let content = in_chunks(&Pattern::new().take(length), 10_000, "");
+    [&head[..], &content].concat()
 }
 
 #[test]

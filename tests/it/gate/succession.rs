@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::harness::{Backend, Client, Conn, Cut, Head, Tape, Threadbare, text};
+use crate::harness::{Backend, Client, Conn, Cut, Head, Tape, Threadbare, in_chunks, text};
 
 /// More than is held in memory, so that it is streamed.
 const LONG: usize = 70_000;
@@ -139,14 +139,7 @@ impl Sent {
         if self.is_old {
             return plain;
         }
-        let mut framed = Vec::new();
-        for piece in plain.chunks(size) {
-            framed.extend_from_slice(format!("{:x};x=y\r\n", piece.len()).as_bytes());
-            framed.extend_from_slice(piece);
-            framed.extend_from_slice(b"\r\n");
-        }
-        framed.extend_from_slice(b"0\r\n\r\n");
-        framed
+        in_chunks(&plain, size, ";x=y")
     }
 
     /// Whether the client is told to send its content.

@@ -161,3 +161,15 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let named = !name.is_empty() && name.iter().all(is_token);
     named.then(|| (text(name), line[colon + 1..].trim_ascii().to_vec()))
 }
+
+/// The content as it stands on the wire in chunks of `size` bytes, each with this extension.
+pub fn in_chunks(content: &[u8], size: usize, extension: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for chunk in content.chunks(size) {
+        wire.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+        wire.extend_from_slice(chunk);
+        wire.extend_from_slice(b"\r\n");
+    }
+    wire.extend_from_slice(b"0\r\n\r\n");
+    wire
+}

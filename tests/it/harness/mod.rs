@@ -27,7 +27,7 @@ pub use folder::Folder;
 pub use hold::{Mortal, hold};
 pub use load::Counting;
 pub use manager::Manager;
-pub use message::{Framing, Head, Seen, text};
+pub use message::{Framing, Head, Seen, in_chunks, text};
 pub use pattern::Pattern;
 pub use ports::{HangingPort, Port};
 pub use tape::{Gate, Tape};

@@ -5,10 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::net::RecvFlags;
-
 use crate::intake::gate::connection::Connection;
 use crate::intake::gate::lot::Lot;
+use crate::system::peek;
 
 /// Idle connections that are looked at for one to close: the rest of them will not all have sent
 /// something in this moment, and who has is read from before the next search.
@@ -64,7 +63,6 @@ impl Lot {
 
 /// Whether a socket has bytes that nobody has read.
 fn has_sent(socket: &OwnedFd) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     // 0 is its end, and an error too.
-    rustix::net::recv(socket, &mut [0], flags).is_ok_and(|(_, n)| n > 0)
+    peek(socket).is_ok_and(|n| n > 0)
 }
